@@ -1,0 +1,197 @@
+"""The HTML report is one safe, self-contained file, whatever is put into it."""
+
+import math
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from vlp_jax.core.types import Report
+from vlp_jax.evaluation import charts
+from vlp_jax.evaluation.report import data_uri, write_report
+
+EVIL = "<script>alert('x')</script>\"&"
+VOID = {"meta", "img", "br", "line", "polyline", "circle"}
+
+
+class Page(HTMLParser):
+    """Collects elements and text; fails on elements closed in the wrong order."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.elements, self.open, self.words = [], [], []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def count(self, tag, of_class=None):
+        return sum(
+            name == tag and (of_class in (None, attributes.get("class")))
+            for name, attributes in self.elements
+        )
+
+
+def picture(side=8):
+    return np.random.default_rng(side).integers(0, 255, (side, side, 3), np.uint8)
+
+
+def classification(classes):
+    names = tuple(f"{EVIL}{i}" for i in range(classes))
+    truth = np.arange(classes).repeat(3)
+    guess = np.where(np.arange(len(truth)) % 4 == 1, (truth + 1) % classes, truth)
+    details = {
+        "class_names": names,
+        "truth": truth,
+        "guess": guess,
+        "failures": [
+            {"picture": picture(), "truth": EVIL, "guess": EVIL, "confidence": 0.9}
+        ],
+        "skipped": {EVIL: 2},
+        "samples": len(truth),
+    }
+    metrics = {"acc1": 0.75, "acc5": float("nan")}
+    return Report("zeroshot_classification", EVIL, metrics, details)
+
+
+def retrieval():
+    answers = [{"picture": picture(), "right": i == 1} for i in range(5)]
+    captions = [{"caption": EVIL, "right": False} for _ in range(5)]
+    query = {"caption": EVIL, "picture": picture(), "rank": 2, "answers": answers}
+    missed = {"caption": EVIL, "picture": picture(100), "rank": 9, "answers": captions}
+    details = {
+        "text_queries": [query],
+        "image_queries": [missed],
+        "failures": [query | {"rank": 1234}],
+        "skipped": {},
+        "images": 5000,
+        "texts": 25000,
+    }
+    return Report(
+        "zeroshot_retrieval", "pairs", {"image_retrieval_recall@1": 0}, details
+    )
+
+
+@pytest.fixture
+def page(tmp_path):
+    def write(reports, curves=None, facts=None):
+        path = tmp_path / "deep" / "report.html"
+        write_report(path, EVIL, reports, curves or {}, facts or {EVIL: EVIL})
+        return path.read_text(encoding="utf-8")
+
+    return write
+
+
+def test_texts_are_escaped_and_nothing_is_loaded(page):
+    curve = [(step, 1 / (step + 1)) for step in range(100)]
+    source = page([classification(5), retrieval()], {EVIL: curve})
+    parsed = Page(source)
+    assert source.startswith("<!DOCTYPE html>")
+    assert "<script" not in source and parsed.count("script") == 0
+    assert EVIL in "".join(parsed.words)
+    assert "http" not in source and "@import" not in source and "url(" not in source
+    for tag, attributes in parsed.elements:
+        assert tag not in {"link", "iframe", "object", "embed"}
+        assert not any(name.startswith("on") for name in attributes)
+        assert attributes.get("src", "data:image/").startswith("data:image/")
+        assert attributes.get("href", "#").startswith("#")
+
+
+def test_a_report_draws_every_part(page):
+    curves = {"loss": [(0, 2.0), (10, 1.0)], "diverged": [(0, float("nan"))]}
+    source = page([classification(5), retrieval()], curves)
+    parsed = Page(source)
+    assert parsed.count("svg") == 1  # the curve without a finite value is left out
+    assert parsed.count("td", "right") + parsed.count("td", "right strong") == 5
+    assert parsed.count("figure", "right") == 2  # one right answer in two text queries
+    assert parsed.count("figure", "wanted") == 1  # only where it is not among the five
+    assert "1,234 of 5,000" in source and "9 of 25,000" in source
+    assert "data:image/png" in source and "data:image/jpeg" in source
+    assert "Skipped" in source and "–" in source  # the dash of acc5
+
+
+def test_many_classes_show_pairs_instead_of_a_matrix(page):
+    source = page([classification(120)])
+    assert 'class="matrix' not in source and source.count("<td>&lt;script") == 60
+
+
+def test_a_task_without_a_drawing_shows_its_metrics(page):
+    source = page([Report("captioning", "scenes", {"cider": 1.25})])
+    assert "captioning" in source and "1.250" in source
+
+
+def test_an_empty_report_is_a_page(page):
+    Page(page([]))
+
+
+def test_tiny_pictures_keep_their_pixels():
+    assert data_uri(picture(48))["source"].startswith("data:image/png;base64,")
+    large = data_uri(picture(300))
+    assert large["source"].startswith("data:image/jpeg") and not large["is_tiny"]
+
+
+def positions(line):
+    return [tuple(map(float, point.split(","))) for point in line.split()]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3.0],
+        [2.0, 2.0, 2.0],
+        [0.0],
+        [-1.0, 1.0],
+        [1e-8, 1e-3, 1.0],
+        [0.0, 1e6],
+        [5e-324],
+        [0.0, 5e-324],
+    ],
+)
+def test_charts_stay_inside_their_frame(values):
+    chart = charts.line_chart("x", [(i * 1000, v) for i, v in enumerate(values)])
+    for x, y in [*positions(chart.raw), chart.end]:
+        assert chart.left <= x <= chart.right and 0 <= y <= chart.bottom
+    assert 1 <= len(chart.x_ticks) <= 7 and 1 <= len(chart.y_ticks) <= 7
+
+
+def test_charts_of_long_and_wide_series():
+    points = [(step, 10.0 ** -(step / 10_000)) for step in range(30_001)]
+    chart = charts.line_chart("loss", points + [(30_001, float("inf"))])
+    assert chart.is_log and chart.last == "0.001"
+    assert len(positions(chart.raw)) <= charts.MOST_POINTS
+    assert [label for _, label in chart.x_ticks] == [
+        "0",
+        "5k",
+        "10k",
+        "15k",
+        "20k",
+        "25k",
+        "30k",
+    ]
+    assert [label for _, label in chart.y_ticks] == ["0.01", "0.1"]
+
+
+def test_a_learning_rate_keeps_its_linear_axis():
+    cosine = [(step, 1 + math.cos(math.pi * step / 1000)) for step in range(1000)]
+    assert not charts.line_chart("learning_rate", cosine).is_log
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(0, "0"), (1234, "1234"), (20_000, "20k"), (1_234_567, "1.23M"), (1e-5, "1e-05")],
+)
+def test_compact_numbers(value, text):
+    assert charts.compact(value) == text

@@ -1,0 +1,172 @@
+"""The one place that knows the config: ConfigDict -> objects.
+
+Nothing below this file sees a ConfigDict, and only here do data, models, objectives
+and evaluation meet. runs.py puts these objects together.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.lookup import call, lookup
+from vlp_jax.core.types import Evaluator, Source
+from vlp_jax.data.sources import SOURCES
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.data.transforms.image import (
+    Preprocessing,
+    RandomResizedCrop,
+    decode_image,
+)
+from vlp_jax.evaluation import EVALUATORS
+from vlp_jax.models import IMAGE_TOWERS, SIZES, TEXT_TOWERS
+from vlp_jax.models.vlm import TwoTower
+from vlp_jax.objectives import OBJECTIVES
+from vlp_jax.objectives.mixture import Mixture
+from vlp_jax.parallel.mesh import MeshSpec
+
+
+def keywords(block: ConfigDict, *leave_out: str) -> dict[str, Any]:
+    """The plain settings of a block as keywords; lists become tuples."""
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in block.items()
+        if key not in leave_out and not isinstance(value, ConfigDict)
+    }
+
+
+def pick(table, block: ConfigDict, what: str, **given):
+    """Builds what `block.kind` names in a table, from the block's other settings."""
+    if block.kind is None:
+        raise ConfigError(f"{what}.kind is not given; known: {', '.join(table)}")
+    builder = lookup(table, block.kind, f"{what}.kind")
+    name = f"{what} of kind {block.kind!r}"
+    return call(builder, keywords(block, "kind", "size", "data"), name, **given)
+
+
+def make_source(block: ConfigDict, what: str) -> Source:
+    builder = lookup(SOURCES, block.kind or "", f"{what}.kind")
+    return call(builder, keywords(block, "kind"), f"{what} of kind {block.kind!r}")
+
+
+def make_preprocessing(config: ConfigDict) -> Preprocessing:
+    return call(Preprocessing, keywords(config.preprocessing), "preprocessing")
+
+
+def make_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
+    """The named tokenizer, or one trained on captions spread over the source."""
+    block = config.tokenizer
+    options = {"length": block.length}
+    if block.canonicalise is not None:
+        options["canonicalise"] = block.canonicalise
+    if block.path is not None:
+        return Tokenizer.load(block.path, **options)
+    return Tokenizer.train(
+        _captions(source, block.train_samples), vocab_size=block.vocab_size, **options
+    )
+
+
+def _captions(source: Source, samples: int):
+    """Captions of evenly spread examples; pictures are not decoded."""
+    count = min(samples, len(source))
+    for index in np.linspace(0, len(source) - 1, count).astype(int):
+        try:
+            yield from source[int(index)].captions
+        except BadSample:
+            continue
+
+
+def make_model(
+    config: ConfigDict, preprocessing: Preprocessing, tokenizer: Tokenizer
+) -> TwoTower:
+    towers = {
+        "image": _tower(
+            IMAGE_TOWERS,
+            config.model.image,
+            "image",
+            image_size=preprocessing.image_size,
+        ),
+        "text": _tower(
+            TEXT_TOWERS,
+            config.model.text,
+            "text",
+            vocab_size=tokenizer.vocab_size,
+            length=tokenizer.length,
+            eos_id=tokenizer.eos_id,
+        ),
+    }
+    given = towers | {
+        "image_mean": preprocessing.mean,
+        "image_std": preprocessing.std,
+    }
+    return call(TwoTower, keywords(config.model), "model", **given)
+
+
+def _tower(table, block: ConfigDict, name: str, **given) -> nn.Module:
+    """A tower: the settings its `size` stands for, then those given one by one."""
+    what = f"model.{name}"
+    block = block.copy_and_resolve_references()
+    if block.size is not None:
+        sized = lookup(SIZES, block.kind, f"{what}.kind")(block.size)
+        block.update({k: v for k, v in sized.items() if block.get(k) is None})
+    return pick(table, block, what, **given)
+
+
+def make_objective(config: ConfigDict, mesh: jax.sharding.Mesh) -> Mixture:
+    objectives, weights = {}, {}
+    for name, block in config.objectives.items():
+        builder = lookup(OBJECTIVES, name, "objective")
+        weights[name] = block.weight
+        objectives[name] = call(
+            builder, keywords(block, "weight"), f"objectives.{name}", mesh=mesh
+        )
+    if not any(weights.values()):
+        raise ConfigError(
+            "every objective has weight 0, so there is nothing to learn; set one, for "
+            "example --config.objectives.contrastive.weight=1"
+        )
+    return Mixture(objectives, weights)
+
+
+def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
+    """Evaluators by name; those without data of their own share `block.data`."""
+    evaluators = {}
+    for name, settings in block.evaluators.items():
+        own = settings.data.kind is not None
+        source = make_source(
+            settings.data if own else block.data,
+            f"evaluators.{name}.data" if own else "data",
+        )
+        evaluators[name] = pick(
+            EVALUATORS, settings, f"evaluators.{name}", source=source
+        )
+    return evaluators
+
+
+def training_images(config: ConfigDict, preprocessing: Preprocessing):
+    """The function that turns Example.image into a training picture."""
+    if config.data.crop.scale is None:
+        return lambda image, rng: preprocessing(decode_image(image))
+    crop = call(
+        RandomResizedCrop,
+        keywords(config.data.crop),
+        "data.crop",
+        image_size=preprocessing.image_size,
+        interpolation=preprocessing.interpolation,
+    )
+    return lambda image, rng: crop(decode_image(image), rng)
+
+
+def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
+    return call(MeshSpec, keywords(config.mesh), "mesh").make()
+
+
+def init_function(model: TwoTower, image_size: int, length: int):
+    """key -> fresh variables of the model."""
+    images = np.zeros((1, image_size, image_size, 3), np.uint8)
+    tokens = np.zeros((1, length), np.int32)
+    return functools.partial(model.init, images=images, tokens=tokens)

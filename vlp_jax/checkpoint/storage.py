@@ -1,0 +1,101 @@
+"""Saving and restoring through orbax, behind the few calls that we need.
+
+A checkpoint is a folder named by its step:
+    <workdir>/checkpoints/<step>/model/         params and other variables
+    <workdir>/checkpoints/<step>/average/       moving average of params, if kept
+    <workdir>/checkpoints/<step>/training/      optimizer and objective state
+    <workdir>/checkpoints/<step>/description/   see description.py
+"""
+
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from vlp_jax.checkpoint.description import FOLDER, FilesHandler, SaveFiles
+from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.types import PyTree
+
+CHECKPOINTS = "checkpoints"
+ITEMS = ("model", "average", "training")
+
+
+def find_checkpoint(path: Path | str) -> Path:
+    """The step folder meant by `path`: itself, or the newest step of a workdir."""
+    path = Path(path).absolute()
+    if (path / FOLDER).is_dir():
+        return path
+    folder = path / CHECKPOINTS
+    steps = [p for p in folder.glob("*") if p.name.isdigit()] if folder.is_dir() else []
+    if not steps:
+        raise ConfigError(
+            f"no checkpoint at {path}; expected the workdir of a training run or one of "
+            f"its {CHECKPOINTS}/<step> folders"
+        )
+    return max(steps, key=lambda p: int(p.name))
+
+
+def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:
+    """One item of a checkpoint as arrays shaped, typed and placed as `like`.
+
+    Raises ConfigError naming what is missing, unexpected or of another shape: orbax
+    would cast other dtypes without a word.
+    """
+    with ocp.StandardCheckpointer() as checkpointer:
+        saved = checkpointer.metadata(step_folder / item).item_metadata.tree
+        trees.check_same(like, saved, f"{item} of checkpoint {step_folder}")
+        return checkpointer.restore(step_folder / item, like)
+
+
+class CheckpointStore:
+    """The checkpoints of one run.
+
+    Args:
+      workdir: the run's folder.
+      keep: how many of the newest steps stay on disk.
+    """
+
+    def __init__(self, workdir: Path | str, keep: int = 3):
+        self.folder = Path(workdir).absolute() / CHECKPOINTS
+        handlers = {item: ocp.StandardCheckpointHandler() for item in ITEMS}
+        handlers[FOLDER] = FilesHandler()
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.LatestN(n=keep),
+                cleanup_tmp_directories=True,
+                enable_async_checkpointing=True,
+            ),
+            item_handlers=handlers,
+        )
+
+    def latest_step(self) -> int | None:
+        """The newest committed step, as the disk has it."""
+        return max(self._manager.all_steps(), default=None)
+
+    def save(
+        self, step: int, items: dict[str, PyTree], files: dict[str, bytes]
+    ) -> None:
+        """Starts to write a step in the background; it appears when complete."""
+        args = {k: ocp.args.StandardSave(tree) for k, tree in items.items()}
+        args[FOLDER] = SaveFiles(files)
+        self._manager.save(step, args=ocp.args.Composite(**args), force=True)
+
+    def restore(self, step: int, like: dict[str, PyTree]) -> dict[str, PyTree]:
+        """The items of a step, each shaped and placed as in `like`."""
+        folder = self.folder / str(step)
+        return {item: restore_item(folder, item, tree) for item, tree in like.items()}
+
+    def close(self) -> None:
+        """Waits until everything is on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def abstract(tree: PyTree, shardings: PyTree) -> PyTree:
+    """Shapes, dtypes and places of a tree, without its values."""
+    return jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings
+    )

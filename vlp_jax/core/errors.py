@@ -1,0 +1,35 @@
+"""The errors a person can act on; anything else that escapes is a bug of ours."""
+
+
+class ConfigError(Exception):
+    """The config or the command line is wrong (exit code 78), known before a step.
+
+    The message says what was given, what was expected and what to do.
+    """
+
+
+class RunError(Exception):
+    """The run cannot go on, and the message explains why (exit code 1)."""
+
+
+# Why a sample cannot be used. The order is part of the batch (counts by position).
+BAD_SAMPLE_CAUSES = (
+    "image_missing",
+    "image_empty",
+    "image_unreadable",
+    "image_truncated",
+    "image_too_large",
+    "caption_missing",
+    "caption_unreadable",
+    "caption_too_long",
+)
+
+
+class BadSample(Exception):
+    """One sample cannot be used; it is counted under `cause` and replaced."""
+
+    def __init__(self, cause: str, detail: str = ""):
+        if cause not in BAD_SAMPLE_CAUSES:
+            raise ValueError(f"{cause!r} is not in BAD_SAMPLE_CAUSES")
+        super().__init__(f"{cause}: {detail}" if detail else cause)
+        self.cause = cause

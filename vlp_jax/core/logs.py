@@ -1,0 +1,120 @@
+"""What a run says: lines for people, rows for machines."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """One line for the person who started the run; only process 0 talks."""
+    if jax.process_index() == 0:
+        console.print(text, style=style, markup=False)
+
+
+def read_rows(workdir: Path | str) -> list[dict[str, Any]]:
+    """The metric rows of a run; a row torn by a crash is left out."""
+    path = Path(workdir) / METRICS_FILE
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+class MetricsWriter:
+    """JSON lines in <workdir>/metrics.jsonl and TensorBoard in <workdir>/tensorboard.
+
+    A run that goes on from a checkpoint first drops the rows after its step: they
+    will be written again, and so none is lost and none stands twice.
+    """
+
+    def __init__(self, workdir: Path | str, first_step: int):
+        from tensorboardX import SummaryWriter
+
+        workdir = Path(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        kept = [row for row in read_rows(workdir) if row["step"] <= first_step]
+        path = workdir / METRICS_FILE
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        temporary.replace(path)
+        self._file = path.open("a")
+        self._board = SummaryWriter(
+            str(workdir / "tensorboard"), purge_step=first_step + 1
+        )
+
+    def write(
+        self, step: int, metrics: dict[str, float], timing: dict[str, float]
+    ) -> None:
+        """One row. Timing stands apart: it is all that differs between equal runs."""
+        row = {"step": step, **metrics}
+        if timing:
+            row["timing"] = timing
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._board.add_scalar(name, value, step)
+        for name, value in timing.items():
+            self._board.add_scalar(f"timing/{name}", value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        self._board.close()
+
+
+def duration(seconds: float) -> str:
+    """'1 h 02 min', '3 min 20 s' or '12 s'."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+class ProgressReport:
+    """A bar on a terminal; in a log, one plain line per call of `line`."""
+
+    def __init__(self, total: int, first_step: int):
+        self._bar = None
+        self._shown = jax.process_index() == 0
+        if self._shown and sys.stdout.isatty():
+            self._bar = Progress(
+                TextColumn("step {task.completed}/{task.total}"),
+                BarColumn(),
+                TextColumn("{task.fields[said]}"),
+                TimeRemainingColumn(),
+                console=console,
+            )
+            self._task = self._bar.add_task("train", total=total, said="compiling")
+            self._bar.update(self._task, completed=first_step)
+            self._bar.start()
+
+    def advance(self, step: int) -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=step)
+
+    def line(self, text: str, plain: str) -> None:
+        """`text` beside the bar, or `plain` as a line of its own."""
+        if self._bar:
+            self._bar.update(self._task, said=text)
+        elif self._shown:
+            print(plain, flush=True)
+
+    def close(self) -> None:
+        if self._bar:
+            self._bar.stop()

@@ -1,0 +1,130 @@
+"""The contracts between the parts. Everything else meets in build.py.
+
+Batch: {stream: {key: array}}. A stream is one kind of supervision (`pairs`); its
+arrays share their first axis, the global batch B:
+  image        uint8   [B, H, W, 3]  RGB, normalised on the device
+  text_tokens  int32   [B, L]
+  text_mask    bool    [B, L]        True where a token is not padding
+  valid        bool    [B]           False for rows that only fill up a batch
+  sample_id    int32   [B]           index of the sample within its source
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import jax
+import numpy as np
+
+PyTree = Any
+Batch = dict[str, dict[str, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """One object in an image: box (x0, y0, x1, y1) in pixels, class, optional mask."""
+
+    box: tuple[int, int, int, int]
+    label: int
+    mask: np.ndarray | None = None  # bool [H, W]
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One sample of a source: an encoded image (or uint8 array [H, W, 3]) and truths."""
+
+    image: bytes | np.ndarray
+    captions: tuple[str, ...] = ()
+    label: int | None = None
+    questions: tuple[tuple[str, str], ...] = ()
+    regions: tuple[Region, ...] = ()
+    name: str = ""
+
+
+class Source(Protocol):
+    """Random access to examples.
+
+    `source[i]` raises BadSample when example i cannot be read. `class_names` names
+    the labels; it is empty when the source has none.
+    """
+
+    name: str
+    class_names: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """A value an objective asks for: a model output or an array of the batch.
+
+    `parameters` names the weights it is computed under ('live', later 'momentum').
+    """
+
+    name: str
+    stream: str = "pairs"
+    parameters: str = "live"
+
+
+Outputs = Mapping[Need, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """What an objective returns: `total / count` is its loss.
+
+    total, count: float32 scalars, summed over the batch the objective saw.
+    metrics: scalars to log. state: the objective's own state after this step.
+    """
+
+    total: jax.Array
+    count: jax.Array
+    metrics: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
+    state: PyTree = ()
+
+
+class Objective(Protocol):
+    """A loss that declares what it needs; the step computes it.
+
+    `scope` is 'global' when the objective must see the whole batch at once (its
+    negatives are the batch) and 'micro' when it may be summed over micro-batches.
+    """
+
+    needs: tuple[Need, ...]
+    scope: Literal["global", "micro"]
+
+    def initial_state(self) -> PyTree: ...
+
+    def __call__(self, outputs: Outputs, step: jax.Array, state: PyTree) -> Term: ...
+
+
+# (variables, needs, batch, key, train) -> (outputs, updated mutable variables)
+ComputeOutputs = Callable[..., tuple[dict[Need, jax.Array], dict[str, PyTree]]]
+
+
+class Predictor(Protocol):
+    """A trained model as evaluators see it; embeddings are L2-normalised float32."""
+
+    def encode_image(self, images: Sequence[Any]) -> np.ndarray: ...
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an evaluator found.
+
+    metrics: name -> float, named as clip_benchmark names them. details: what the
+    HTML report draws (galleries, confusion matrix); its form belongs to the task.
+    """
+
+    task: str
+    dataset: str
+    metrics: dict[str, float]
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Evaluator(Protocol):
+    def run(self, predictor: Predictor) -> Report: ...

@@ -1,0 +1,6 @@
+"""Datasets by name. To add one, write data/sources/<kind>.py and a line here."""
+
+from vlp_jax.data.sources.digit_scenes import DigitScenes
+from vlp_jax.data.sources.image_folder import ImageFolder
+
+SOURCES = {"digit_scenes": DigitScenes, "image_folder": ImageFolder}

@@ -1,0 +1,215 @@
+"""Digit scenes: the data that come with the installation.
+
+scikit-learn ships 1,797 real handwritten digits (8x8 scans; E. Alpaydin and
+C. Kaynak, UCI 1998). A scene places one to three of them, tinted and scaled, on a
+noisy dark canvas, and knows everything about itself: five worded captions, questions
+with answers, a box, a class and a mask per digit. A scene is a pure function of
+(split, index).
+
+Train and test use disjoint scans, and the combination of digits, colours, sizes and
+relation of a test scene never occurs in training, so a good score needs a model that
+composes rather than one that remembers. These are demonstration data.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import lookup
+from vlp_jax.core.types import Example, Region
+from vlp_jax.data.sources import scene_words
+
+COLOURS = {
+    "red": (235, 50, 45),
+    "green": (60, 200, 70),
+    "blue": (70, 110, 255),
+    "yellow": (245, 225, 50),
+    "purple": (190, 80, 235),
+    "cyan": (60, 220, 225),
+    "pink": (255, 150, 190),
+    "white": (245, 245, 245),
+}
+SIZES = {"small": 0.22, "big": 0.33}  # side of a digit as a share of the canvas
+DIGIT_COUNT_WEIGHTS = {1: 0.5, 2: 0.3, 3: 0.2}
+SPLITS = {"train": 0, "test": 1}
+COLOUR_NAMES, SIZE_NAMES = tuple(COLOURS), tuple(SIZES)
+RELATIONS = ("alone", "row", "column")
+GRID = 6
+HELD_OUT = 5  # every fifth scan of a digit, and about a fifth of the combinations
+
+
+class Digit(NamedTuple):
+    digit: int
+    colour: str
+    size: str
+
+
+class Scene(NamedTuple):
+    """What a scene shows: digits from left to right or from top to bottom."""
+
+    relation: str  # 'alone', 'row' or 'column'
+    digits: tuple[Digit, ...]
+
+
+def is_held_out(scene: Scene) -> bool:
+    """Whether the combination belongs to the test split (about one in five).
+
+    A sum modulo five rather than a hash: every digit then has its share of held-out
+    colours and sizes, in every position.
+    """
+    code = RELATIONS.index(scene.relation)
+    for position, (digit, colour, size) in enumerate(scene.digits):
+        code += (position + 1) * (digit + 3 * COLOUR_NAMES.index(colour))
+        code += 4 * SIZE_NAMES.index(size)
+    return code % HELD_OUT == 0
+
+
+def draw_scene(rng: np.random.Generator, held_out: bool, counts: tuple[int, ...]):
+    """Draws scenes until one belongs to the wanted side of the split."""
+    weights = np.cumsum([DIGIT_COUNT_WEIGHTS[count] for count in counts])
+    while True:
+        draws = rng.random(11)
+        count = counts[int(np.searchsorted(weights, draws[0] * weights[-1]))]
+        relation = "alone" if count == 1 else _pick(RELATIONS[1:], draws[1])
+        digits = tuple(
+            Digit(int(10 * d), _pick(COLOUR_NAMES, c), _pick(SIZE_NAMES, s))
+            for d, c, s in draws[2 : 2 + 3 * count].reshape(count, 3)
+        )
+        scene = Scene(relation, digits)
+        if is_held_out(scene) == held_out:
+            return scene
+
+
+def _pick(choices: tuple[str, ...], draw: float) -> str:
+    """One of the choices for a draw in 0..1."""
+    return choices[int(draw * len(choices))]
+
+
+@functools.cache
+def scans_by_digit(split: str) -> tuple[np.ndarray, ...]:
+    """The scans of a split, [n, 8, 8] in 0..1, indexed by their digit."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    scans = (data.images / 16.0).astype(np.float32)
+    chosen = []
+    for digit in range(10):
+        mine = scans[data.target == digit]
+        is_test = np.arange(len(mine)) % HELD_OUT == 0
+        chosen.append(mine[is_test if split == "test" else ~is_test])
+    return tuple(chosen)
+
+
+def place(scene: Scene, canvas: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Boxes (x0, y0, x1, y1) in pixels: one slot a digit along the relation's axis.
+
+    Digits sit near the points of a coarse grid, give or take a pixel or two: that is
+    what lets a small model learn to read them within minutes.
+    """
+    boxes = []
+    slot = canvas / len(scene.digits)
+    cell = canvas / GRID
+    for position, digit in enumerate(scene.digits):
+        side = round(SIZES[digit.size] * canvas)
+        start = position * slot
+        along, across = rng.random(2)
+        along = start + cell * int(along * ((slot - side) // cell + 1))
+        across = cell * int(across * ((canvas - side) // cell + 1))
+        x, y = (across, along) if scene.relation == "column" else (along, across)
+        jitter = rng.integers(-1, 2, size=2) * round(canvas / 48)
+        x, y = np.clip(np.round((x, y)) + jitter, 0, canvas - side).astype(int).tolist()
+        boxes.append((x, y, x + side, y + side))
+    return boxes
+
+
+def render(scene: Scene, split: str, canvas: int, rng: np.random.Generator):
+    """Paints a scene: (uint8 image [canvas, canvas, 3], its Regions)."""
+    noise = rng.standard_normal((canvas, canvas, 3), dtype=np.float32)
+    image = 10 * noise + rng.uniform(0, 60, size=3).astype(np.float32)
+    regions = []
+    for digit, box in zip(scene.digits, place(scene, canvas, rng), strict=True):
+        scans = scans_by_digit(split)[digit.digit]
+        scan = Image.fromarray(scans[rng.integers(len(scans))], mode="F")
+        side = box[2] - box[0]
+        ink = np.asarray(scan.resize((side, side), Image.Resampling.BILINEAR))
+        x0, y0, x1, y1 = box
+        tint = np.float32(COLOURS[digit.colour]) * np.float32(rng.uniform(0.85, 1))
+        patch = image[y0:y1, x0:x1]
+        patch += ink[..., None] * (tint - patch)
+        mask = np.zeros((canvas, canvas), bool)
+        mask[y0:y1, x0:x1] = ink > 0.3
+        regions.append(Region(box=box, label=digit.digit, mask=mask))
+    return image.clip(0, 255).astype(np.uint8), tuple(regions)
+
+
+class DigitScenes:
+    """A random-access source of digit scenes.
+
+    Args:
+      split: 'train' or 'test'.
+      size: number of scenes. In the test split their captions are pairwise
+        distinguishable: no two scenes share a combination (unless every scene has
+        one digit, where only a few combinations exist).
+      canvas: side of the square image in pixels.
+      digit_counts: how many digits a scene may have; (1,) is the zero-shot task.
+    """
+
+    def __init__(
+        self,
+        split: str = "train",
+        size: int = 60_000,
+        canvas: int = 48,
+        digit_counts: tuple[int, ...] = (1, 2, 3),
+    ):
+        lookup(SPLITS, split, "split of digit_scenes")
+        for count in digit_counts:
+            lookup(DIGIT_COUNT_WEIGHTS, count, "digit count of digit_scenes")
+        if size < 1 or canvas < 24:
+            raise ConfigError(
+                f"digit_scenes got size={size}, canvas={canvas}; it needs at least one "
+                "scene and a canvas of 24 pixels"
+            )
+        self.split, self.size, self.canvas = split, size, canvas
+        self.digit_counts = tuple(digit_counts)
+        self.class_names = scene_words.NUMBERS
+        self.name = f"digit_scenes/{split}"
+
+    @functools.cached_property
+    def _test_scenes(self) -> tuple[Scene, ...]:
+        distinct = self.digit_counts != (1,)
+        rng = np.random.default_rng((SPLITS["test"], len(self.digit_counts)))
+        scenes: dict[Scene, None] = {}
+        chosen = []
+        while len(chosen) < self.size:
+            scene = draw_scene(rng, held_out=True, counts=self.digit_counts)
+            if distinct and scene in scenes:
+                continue
+            scenes[scene] = None
+            chosen.append(scene)
+        return tuple(chosen)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def scene(self, index: int) -> Scene:
+        """What the scene at `index` shows, before it is painted."""
+        if self.split == "test":
+            return self._test_scenes[index]
+        rng = np.random.default_rng((SPLITS["train"], index))
+        return draw_scene(rng, held_out=False, counts=self.digit_counts)
+
+    def __getitem__(self, index: int) -> Example:
+        scene = self.scene(index)
+        rng = np.random.default_rng((SPLITS[self.split], index, 1))
+        image, regions = render(scene, self.split, self.canvas, rng)
+        return Example(
+            image=image,
+            captions=scene_words.captions(scene, rng),
+            label=scene.digits[0].digit if len(scene.digits) == 1 else None,
+            questions=scene_words.questions(scene),
+            regions=regions,
+            name=f"{self.name}/{index}",
+        )

@@ -1,0 +1,298 @@
+"""A folder of pictures on disk, in any of three layouts.
+
+  captions table   captions='pairs.csv' (or .tsv, with a header, or .jsonl); several
+                   rows of one image become one example with several captions
+  caption files    dog.jpg with dog.txt beside it, one caption a line
+  class folders    root/golden_retriever/*.jpg; the label is the folder
+
+Without a table the layout is found by looking; one caption file makes it the second.
+Pictures are not opened before they are asked for (a million checks are slow): a missing
+one is a BadSample then.
+"""
+
+import collections
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from unicodedata import category, normalize
+
+from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.lookup import lookup, suggestion
+from vlp_jax.core.types import Example
+from vlp_jax.data.transforms.image import MAX_BYTES
+
+ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+MAX_CAPTION = 10_000  # characters; longer ones are scraped pages, not captions
+LIMITS = {"image": MAX_BYTES, "caption": 2**20}  # bytes of a file
+CONTROL = ("Cc", "Cs")  # Unicode categories: control characters, lone surrogates
+
+
+def clean_caption(text: str) -> str:
+    """NFC, no control characters or lone surrogates, whitespace collapsed.
+
+    Raises BadSample: 'caption_missing' when nothing visible is left, 'caption_too_long'
+    rather than cutting, which would train on the boilerplate at the top of a page.
+    """
+    if len(text) > MAX_CAPTION:
+        raise BadSample("caption_too_long", f"{len(text):,} characters")
+    text = normalize("NFC", text)
+    if not text.isprintable():
+        text = "".join(c for c in text if c.isspace() or category(c) not in CONTROL)
+    text = " ".join(text.split())
+    if not text:
+        raise BadSample("caption_missing", "no visible character")
+    return text
+
+
+def usable(texts: Iterable[str], dropped: collections.Counter) -> Iterator[str]:
+    """The clean captions; the others are counted in `dropped` by cause."""
+    for text in texts:
+        try:
+            yield clean_caption(text)
+        except BadSample as error:
+            dropped[error.cause] += 1
+
+
+def read_file(path: Path, kind: str) -> bytes:
+    """The bytes of an 'image' or 'caption' file, or a BadSample of that kind."""
+    limit = LIMITS[kind]
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadSample(f"{kind}_missing", str(path)) from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise BadSample(f"{kind}_unreadable", str(error)) from error
+    if len(data) > limit:
+        cause = "image_too_large" if kind == "image" else "caption_too_long"
+        raise BadSample(cause, f"{path}, limit {limit:,} bytes")
+    return data
+
+
+def captions_beside(image: Path) -> tuple[str, ...]:
+    """The usable lines of the caption file of a picture; BadSample if there is none."""
+    path = image.with_suffix(".txt")
+    try:
+        text = read_file(path, "caption").decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadSample("caption_unreadable", str(path)) from error
+    dropped = collections.Counter()
+    captions = tuple(usable(text.splitlines(), dropped))
+    if not captions:
+        raise BadSample(max(dropped, default="caption_missing"), str(path))
+    return captions
+
+
+Rows = Iterator[tuple[int, dict]]  # (line number, {column: value})
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, with or without a byte order mark."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                problem = f"{path}, line {number}: not UTF-8 ({error.reason})"
+                raise ConfigError(f"{problem}; save the table as UTF-8") from error
+
+
+def delimited_rows(path: Path) -> Rows:
+    """Rows of a CSV or TSV; values are None where a row is short."""
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.DictReader(text_lines(path), delimiter=delimiter, strict=True)
+    try:
+        if not reader.fieldnames:
+            raise ConfigError(f"{path} is empty; its first line must name the columns")
+        for row in reader:
+            if None in row:
+                raise ConfigError(
+                    f"{path}, line {reader.line_num}: more values than columns; put a "
+                    f"caption that contains {delimiter!r} in double quotes"
+                )
+            yield reader.line_num, row
+    except csv.Error as error:
+        # line_num is that of the last good row: an open quote may swallow the file.
+        problem = f"{path}, line {reader.line_num + 1}: {error}"
+        raise ConfigError(f"{problem}; quote it, and double its quotes") from error
+
+
+def json_rows(path: Path) -> Rows:
+    for number, line in enumerate(text_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path}, line {number}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            example = '{"image": "a.jpg", "caption": "a dog"}'
+            raise ConfigError(f"{path}, line {number}: not an object such as {example}")
+        yield number, row
+
+
+TABLES = {".csv": delimited_rows, ".tsv": delimited_rows, ".jsonl": json_rows}
+
+
+def cell(row: dict, column: str, where: str):
+    """The value of a column; `where` names the table and line in the error."""
+    if column not in row:
+        known = ", ".join(str(key) for key in row)
+        raise ConfigError(
+            f"{where}: no column {column!r}; the columns are: {known}"
+            f"{suggestion(column, row)}. Set image_column and caption_column"
+        )
+    return row[column]
+
+
+def inside_root(name, where: str) -> str:
+    """The normalised path of a picture relative to the root, which it may not leave."""
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"{where}: the image is {name!r}; expected a path")
+    name = name.strip()
+    if "://" in name:
+        raise ConfigError(f"{where}: {name!r} is a URL; download the pictures first")
+    if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+        problem = f"{where}: {name!r} may lie outside the folder"
+        raise ConfigError(f"{problem}; write paths relative to root, without '..'")
+    return Path(name).as_posix()
+
+
+def caption_list(value, where: str) -> list[str]:
+    """The captions of one row: a string, or in JSON also a list of them or null."""
+    texts = value if isinstance(value, list) else [value]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise ConfigError(f"{where}: the caption is {value!r}; expected a string")
+    return [text or "" for text in texts]
+
+
+def find_images(root: Path) -> tuple[list[str], set[str]]:
+    """(sorted pictures, caption files) below root; links lead to a folder once."""
+    images, texts, seen = [], set(), set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = () if real in seen else sorted(visible(folders))
+        files = () if real in seen else visible(files)
+        seen.add(real)
+        prefix = "" if folder == str(root) else os.path.relpath(folder, root) + "/"
+        for file in files:
+            ending = os.path.splitext(file)[1].lower()
+            if ending in ENDINGS:
+                images.append(prefix + file)
+            elif ending == ".txt":
+                texts.add(prefix + file)
+    return sorted(images), texts
+
+
+def visible(names: list[str]) -> list[str]:
+    """Without '.ipynb_checkpoints', '._dog.jpg' and what else systems leave behind."""
+    return [name for name in names if not name.startswith((".", "__MACOSX"))]
+
+
+class ImageFolder:
+    """A random-access source over a folder; the module lists the layouts.
+
+    Args:
+      root: the folder.
+      captions: a captions table, relative to root or to the working directory.
+      image_column: holds the path of the picture, relative to root.
+      caption_column: holds the caption (in JSONL possibly a list of captions).
+      templates: captions of class folders; '{}' stands for the class name.
+      class_names: names of the class folders in sorted order, for folders such as
+        n01440764; the default is the folder's name with spaces for '_'.
+
+    `dropped` counts what was left out, by cause.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        captions: str | None = None,
+        image_column: str = "image",
+        caption_column: str = "caption",
+        templates: tuple[str, ...] = ("a photo of a {}",),
+        class_names: tuple[str, ...] | None = None,
+    ):
+        self.root = Path(root).expanduser()
+        if not self.root.is_dir():
+            raise ConfigError(f"no folder {root!r}; set root to an existing one")
+        self.name = f"image_folder/{self.root.resolve().name}"
+        self.dropped = collections.Counter()
+        self.class_names: tuple[str, ...] = ()
+        self._captions: list[tuple[str, ...]] | None = None  # None: beside the image
+        self._labels: list[int] | None = None
+        if captions is not None:
+            self.name += f"/{Path(captions).stem}"
+            self._index_table(captions, image_column, caption_column)
+            return
+        images, texts = find_images(self.root)
+        if not images:
+            endings = " ".join(sorted(ENDINGS))
+            raise ConfigError(f"no pictures in {root!r}; looked for {endings}")
+        captioned = [i for i in images if os.path.splitext(i)[0] + ".txt" in texts]
+        if captioned:
+            self._images = captioned
+            self.dropped["caption_missing"] += len(images) - len(self._images)
+        else:
+            self._index_classes(images, tuple(templates), class_names)
+        self.dropped = +self.dropped  # without the zeros
+
+    def _index_table(self, captions: str, image_column: str, caption_column: str):
+        tried = (self.root / captions, Path(captions).expanduser())
+        path = next((path for path in tried if path.is_file()), None)
+        if path is None:
+            places = f"in {str(self.root)!r} and in the working directory"
+            raise ConfigError(f"no captions table {captions!r}; looked {places}")
+        read = lookup(TABLES, path.suffix.lower(), "ending of a captions table")
+        grouped: dict[str, list[str]] = {}
+        for number, row in read(path):
+            where = f"{path}, line {number}"
+            image = inside_root(cell(row, image_column, where), where)
+            texts = caption_list(cell(row, caption_column, where), where)
+            for text in usable(texts, self.dropped):
+                grouped.setdefault(image, []).append(text)
+        if not grouped:
+            dropped = dict(self.dropped)
+            raise ConfigError(f"{path} has no usable caption (dropped: {dropped})")
+        self._images = list(grouped)
+        self._captions = [tuple(texts) for texts in grouped.values()]
+
+    def _index_classes(self, images: list[str], templates, class_names):
+        # Every folder counts, an empty one too: labels agree between two splits.
+        entries = visible(os.listdir(self.root))
+        folders = sorted(entry for entry in entries if (self.root / entry).is_dir())
+        self._images = [image for image in images if "/" in image]
+        if not self._images:
+            raise ConfigError(
+                f"{len(images)} pictures in {str(self.root)!r} and no captions; set "
+                "captions to a table, put a .txt beside each, or use one folder a class"
+            )
+        for template in templates:
+            if "{}" not in template:
+                raise ConfigError(f"template {template!r} has no '{{}}' for the class")
+        names = class_names or [folder.replace("_", " ") for folder in folders]
+        if len(names) != len(folders):
+            raise ConfigError(
+                f"{len(names)} class_names for {len(folders)} class folders; give one "
+                "for each, in sorted order"
+            )
+        self.dropped["class_missing"] += len(images) - len(self._images)
+        self.class_names = tuple(names)
+        number = {folder: label for label, folder in enumerate(folders)}
+        self._labels = [number[image.split("/")[0]] for image in self._images]
+        captions = [tuple(t.replace("{}", name) for t in templates) for name in names]
+        self._captions = [captions[label] for label in self._labels]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Example:
+        """Raises BadSample when the picture or its caption file cannot be used."""
+        name = self._images[index]
+        label = None if self._labels is None else self._labels[index]
+        path = self.root / name
+        captions = self._captions[index] if self._captions else captions_beside(path)
+        image = read_file(path, "image")
+        return Example(image=image, captions=captions, label=label, name=name)

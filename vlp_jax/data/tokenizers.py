@@ -1,0 +1,246 @@
+"""Text to token ids: one face for every Hugging Face tokenizer, and for our own.
+
+The work is done by the Rust tokenizer inside, set up once and never changed after:
+transformers' own __call__ sets truncation and padding anew each time, which is slower
+and fails with 'Already borrowed' when several threads tokenize.
+"""
+
+import string
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import lookup
+
+# Their ids are their positions here.
+SPECIAL_TOKENS = ("<|pad|>", "<|mask|>", "<|startoftext|>", "<|endoftext|>")
+SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256  # every byte is a token
+
+WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def canonicalise_siglip(text: str) -> str:
+    """Lowercase, no ASCII punctuation, whitespace collapsed; '_' becomes a space.
+
+    As big_vision's prompt_engineering._canonicalize; transformers' SiglipTokenizer
+    differs in that it deletes '_'.
+    """
+    text = text.replace("_", " ").translate(WITHOUT_PUNCTUATION)
+    return " ".join(text.lower().split())
+
+
+CANONICALISE = {"none": lambda text: text, "siglip": canonicalise_siglip}
+
+
+def first_known(*ids: int | None) -> int | None:
+    return next((i for i in ids if i is not None), None)
+
+
+def backend_of(pretrained, eos_id: int | None, length: int):
+    """A private copy of the Rust tokenizer that truncates to `length`, end included."""
+    from tokenizers import Tokenizer as RustTokenizer
+    from tokenizers.processors import Sequence as Processors
+    from tokenizers.processors import TemplateProcessing
+
+    backend = RustTokenizer.from_str(pretrained.backend_tokenizer.to_str())
+    backend.no_padding()
+    backend.no_truncation()
+    # A caption that spells '<|endoftext|>' is text, not markup.
+    backend.encode_special_tokens = True
+    if eos_id is not None and backend.encode("a").ids[-1:] != [eos_id]:
+        # GPT-2's adds no end, but text towers pool there.
+        end = pretrained.convert_ids_to_tokens(eos_id)
+        add_end = TemplateProcessing(single=["$A", end], special_tokens=[(end, eos_id)])
+        given = backend.post_processor
+        backend.post_processor = Processors([given, add_end]) if given else add_end
+    added = backend.num_special_tokens_to_add(False)
+    if not isinstance(length, int) or length <= added:
+        raise ConfigError(
+            f"tokenizer got length={length!r}; expected a whole number above {added}, "
+            "the number of start and end tokens it adds"
+        )
+    backend.enable_truncation(length)
+    return backend
+
+
+class Tokenizer:
+    """Calls give (tokens, mask), padded and truncated to `length`, the end token kept.
+
+    Make one with `load` or `train`. Safe to share between threads and to pickle.
+
+    Args:
+      pretrained: a transformers tokenizer with a Rust backend.
+      length: tokens per text, start and end tokens included.
+      canonicalise: a key of CANONICALISE, applied to the text first. None: as saved
+        with the tokenizer, else 'none'.
+    """
+
+    def __init__(self, pretrained, length: int, canonicalise: str | None = None):
+        canonicalise = canonicalise or pretrained.init_kwargs.get("canonicalise")
+        self.canonicalise = canonicalise or "none"
+        self._canonicalise = lookup(
+            CANONICALISE, self.canonicalise, "canonicalise of the tokenizer"
+        )
+        pretrained.init_kwargs["canonicalise"] = self.canonicalise  # for save
+        self._pretrained, self.length = pretrained, length
+        self.bos_id = first_known(pretrained.bos_token_id, pretrained.cls_token_id)
+        self.eos_id = first_known(pretrained.eos_token_id, pretrained.sep_token_id)
+        self.mask_id = pretrained.mask_token_id
+        self.pad_id = first_known(pretrained.pad_token_id, self.eos_id, 0)
+        self._backend = backend_of(pretrained, self.eos_id, length)
+        self.vocab_size = max(self._backend.get_vocab().values()) + 1
+
+    @classmethod
+    def load(
+        cls, name: str, length: int, canonicalise: str | None = None
+    ) -> "Tokenizer":
+        """From a folder (tokenizer.json or what transformers reads) or a hub name.
+
+        Code that comes with a tokenizer is never run.
+        """
+        return cls(pretrained_tokenizer(str(name)), length, canonicalise)
+
+    @classmethod
+    def train(
+        cls,
+        captions: Iterable[str],
+        vocab_size: int,
+        length: int,
+        canonicalise: str = "none",
+    ) -> "Tokenizer":
+        """Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2), case-insensitive.
+
+        A pure function of its arguments. The vocabulary stays below `vocab_size` when
+        the captions have no more pairs to merge; no text is ever out of vocabulary.
+        """
+        from transformers import PreTrainedTokenizerFast
+
+        clean = lookup(CANONICALISE, canonicalise, "canonicalise of the tokenizer")
+        backend = train_backend(map(clean, captions), vocab_size)
+        names = ("pad_token", "mask_token", "bos_token", "eos_token")
+        pretrained = PreTrainedTokenizerFast(
+            tokenizer_object=backend, **dict(zip(names, SPECIAL_TOKENS, strict=True))
+        )
+        return cls(pretrained, length, canonicalise)
+
+    def __call__(self, texts: str | Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(tokens int32 [n, length], mask bool [n, length]: True up to the end token).
+
+        The mask tells padding from text also where both share an id (CLIP, SigLIP).
+        """
+        texts = [texts] if isinstance(texts, str) else texts
+        texts = [self._canonicalise(text) for text in texts]
+        if len(texts) == 1:  # spares the hand-over to Rust's thread pool
+            encodings = [self._backend.encode(texts[0])]
+        else:
+            encodings = self._backend.encode_batch_fast(texts)
+        tokens = np.full((len(texts), self.length), self.pad_id, np.int32)
+        mask = np.zeros((len(texts), self.length), bool)
+        for row, encoding in enumerate(encodings):
+            ids = encoding.ids
+            tokens[row, : len(ids)] = ids
+            mask[row, : len(ids)] = True
+        return tokens, mask
+
+    def decode(self, tokens: np.ndarray) -> list[str]:
+        """The texts of int [n, L], each up to its end token, without special tokens."""
+        texts = []
+        for row in np.asarray(tokens).tolist():
+            end = row.index(self.eos_id, 1) if self.eos_id in row[1:] else len(row)
+            text = self._pretrained.decode(row[:end], skip_special_tokens=True)
+            texts.append(text.strip())
+        return texts
+
+    def save(self, folder: str | Path) -> None:
+        """Writes what `load` (and AutoTokenizer) reads, canonicalisation included."""
+        self._pretrained.save_pretrained(str(folder))
+
+    def __reduce__(self):
+        # The backend's own pickle forgets encode_special_tokens.
+        return Tokenizer, (self._pretrained, self.length, self.canonicalise)
+
+
+def train_backend(captions: Iterable[str], vocab_size: int):
+    """Trains the Rust tokenizer, start and end tokens included."""
+    from tokenizers import Tokenizer as RustTokenizer
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers.trainers import BpeTrainer
+
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise ConfigError(
+            f"tokenizer got vocab_size={vocab_size}; expected {SMALLEST_VOCABULARY} or "
+            "more: the 256 bytes and the special tokens"
+        )
+    backend = RustTokenizer(models.BPE())
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Lowercase()]
+    )
+    # A word has the same token at the start of a text as after a space.
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(captions, trainer)
+    start, end = SPECIAL_TOKENS[2:]
+    backend.post_processor = processors.TemplateProcessing(
+        single=[start, "$A", end], special_tokens=[(start, 2), (end, 3)]
+    )
+    return backend
+
+
+def pretrained_tokenizer(name: str):
+    """The transformers tokenizer of a folder, of the hub's cache, or of the hub."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        try:
+            return rust_backed(str(folder), offline=True)
+        except Exception as error:
+            raise ConfigError(
+                f"no tokenizer could be read from {name!r} ({first_line(error)})\n"
+                "it should hold tokenizer.json and tokenizer_config.json, as "
+                "save_pretrained writes them"
+            ) from error
+    if name.startswith((".", "~", "/")) or name.count("/") > 1:
+        raise ConfigError(f"no tokenizer folder {name!r}; give one, or a hub name")
+    try:
+        return rust_backed(name, offline=True)
+    except Exception:
+        pass  # not in the cache
+    try:
+        from huggingface_hub import HfApi
+
+        # One quick question first: from_pretrained tries for a minute when offline.
+        HfApi().model_info(name, timeout=10)
+        return rust_backed(name, offline=False)
+    except Exception as error:
+        raise ConfigError(
+            f"tokenizer {name!r}: no such folder, not in the Hugging Face cache; hub: "
+            f"{first_line(error)}\ngive a folder, or fetch it where a network is: "
+            f"hf download {name} tokenizer.json tokenizer_config.json"
+        ) from error
+
+
+def rust_backed(name: str, offline: bool):
+    """from_pretrained, by way of tokenizer.json alone if the class has no backend."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        pretrained = AutoTokenizer.from_pretrained(
+            name, trust_remote_code=False, local_files_only=offline
+        )
+        if pretrained.is_fast:
+            return pretrained
+    except Exception:
+        pass  # such as SigLIP's, whose class needs sentencepiece
+    return PreTrainedTokenizerFast.from_pretrained(name, local_files_only=offline)
+
+
+def first_line(error: Exception) -> str:
+    line = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {line}"

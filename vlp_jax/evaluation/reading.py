@@ -1,0 +1,114 @@
+"""Walks a source for an evaluator: good samples in full chunks, bad ones counted."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from vlp_jax.core.errors import BadSample, ConfigError, RunError
+from vlp_jax.core.types import Example, Predictor, Source
+
+
+class Chunk(NamedTuple):
+    """Samples that could be read: their indices in the source, texts and pictures."""
+
+    indices: list[int]
+    examples: list[Example]
+    pictures: UInt8[np.ndarray, "n s s 3"]
+
+
+class Reader:
+    """Iterates over the first `limit` samples of a source (None: all) as Chunks.
+
+    Every chunk but the last holds exactly `batch_size` samples, so that the predictor
+    compiles few shapes. A sample is skipped when `source[i]`, `check(example)` or
+    `predictor.prepare_image` raises BadSample; `skipped` counts them by cause.
+
+    Raises RunError at the end when not one sample was good.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        predictor: Predictor,
+        batch_size: int,
+        limit: int | None = None,
+        check: Callable[[Example], None] = lambda example: None,
+    ):
+        self.source, self.predictor, self.check = source, predictor, check
+        self.batch_size = batch_size
+        self.size = len(source) if limit is None else min(limit, len(source))
+        self.skipped: Counter[str] = Counter()
+
+    def picture(self, index: int) -> UInt8[np.ndarray, "s s 3"]:
+        """Sample `index` as the model sees it; read again rather than kept."""
+        return self.predictor.prepare_image(self.source[index].image)
+
+    def _good(self) -> Iterator[tuple[int, Example, np.ndarray]]:
+        for index in range(self.size):
+            try:
+                example = self.source[index]
+                self.check(example)
+                picture = self.predictor.prepare_image(example.image)
+            except BadSample as bad:
+                self.skipped[bad.cause] += 1
+                continue
+            yield index, example, picture
+
+    def __iter__(self) -> Iterator[Chunk]:
+        self.skipped.clear()
+        waiting = []
+        for sample in self._good():
+            waiting.append(sample)
+            if len(waiting) == self.batch_size:
+                yield _chunk(waiting)
+                waiting = []
+        if waiting:
+            yield _chunk(waiting)
+        if self.skipped.total() == self.size:
+            causes = ", ".join(f"{n} {cause}" for cause, n in self.skipped.items())
+            raise RunError(
+                f"nothing to evaluate: none of the {self.size} samples of "
+                f"{self.source.name} could be used ({causes or 'the source is empty'})"
+            )
+
+
+def _chunk(samples: list[tuple[int, Example, np.ndarray]]) -> Chunk:
+    indices, examples, pictures = zip(*samples, strict=True)
+    return Chunk(list(indices), list(examples), np.stack(pictures))
+
+
+def encode_images(
+    predictor: Predictor, pictures: UInt8[np.ndarray, "n s s 3"]
+) -> Float[np.ndarray, "n e"]:
+    """The predictor's embeddings of a chunk; RunError when they are not finite."""
+    return _finite(predictor.encode_image(pictures), "image")
+
+
+def encode_texts(
+    predictor: Predictor, texts: Sequence[str], batch_size: int
+) -> Float[np.ndarray, "n e"]:
+    """The predictor's embeddings of texts; RunError when they are not finite."""
+    parts = [
+        predictor.encode_text(list(texts[start : start + batch_size]))
+        for start in range(0, len(texts), batch_size)
+    ]
+    return _finite(np.concatenate(parts), "text")
+
+
+def check_counts(what: str, **counts: int | None) -> None:
+    """ConfigError unless each count is None (not given) or at least one."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ConfigError(f"{what} got {name}={count}; it must be at least 1")
+
+
+def _finite(embeddings: np.ndarray, kind: str) -> np.ndarray:
+    if not np.isfinite(embeddings).all():
+        raise RunError(
+            f"the model's {kind} embeddings hold NaN or infinity, so there is nothing "
+            "to rank; look at the training loss, and evaluate an earlier checkpoint"
+        )
+    return embeddings

@@ -1,0 +1,163 @@
+"""One HTML file that shows what a model can do: numbers, curves and pictures.
+
+The file needs nothing else: no network, no scripts, pictures inline. Every text goes
+through the template's escaping, so captions and class names may hold anything.
+"""
+
+import base64
+import io
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from vlp_jax.core.types import Report
+from vlp_jax.evaluation.charts import line_chart
+from vlp_jax.evaluation.metrics.classification import confusion_matrix, most_confused
+from vlp_jax.evaluation.results import write_text
+
+ASSETS = Path(__file__).parent / "assets"
+TINY = 64  # pictures up to this side are shown with their pixels, as PNG
+THUMBNAIL = 192  # larger ones are reduced to this side, as JPEG
+MATRIX_CLASSES = 40  # above it a confusion matrix is noise; the worst pairs are shown
+PAIRS_SHOWN = 30
+
+TITLES = {
+    "zeroshot_classification": "Zero-shot classification",
+    "zeroshot_retrieval": "Zero-shot retrieval",
+}
+
+
+def write_report(
+    path: str | os.PathLike,
+    title: str,
+    reports: Sequence[Report],
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    facts: Mapping[str, str],
+) -> None:
+    """Writes the report whole or not at all.
+
+    Args:
+      path: the HTML file.
+      reports: one section each. Tasks without a drawing of their own (DRAWINGS) show
+        their metrics.
+      curves: name -> (step, value) pairs; values that are not finite are left out.
+      facts: what the reader should know first: checkpoint, step, sizes.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    charts = [line_chart(name, points) for name, points in curves.items()]
+    page = environment.get_template("report.html").render(
+        title=title,
+        facts=facts,
+        sections=[_section(report) for report in reports],
+        charts=[chart for chart in charts if chart],
+    )
+    write_text(path, page.lstrip())
+
+
+def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> dict[str, Any]:
+    """A picture for an <img>: its inline source, and whether to show its pixels."""
+    image, buffer = Image.fromarray(picture), io.BytesIO()
+    is_tiny = max(image.size) <= TINY
+    if is_tiny:
+        image.save(buffer, "PNG", optimize=True)
+    else:
+        image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        image.save(buffer, "JPEG", quality=82)
+    code = base64.b64encode(buffer.getvalue()).decode("ascii")
+    kind = "png" if is_tiny else "jpeg"
+    return {"source": f"data:image/{kind};base64,{code}", "is_tiny": is_tiny}
+
+
+def _section(report: Report) -> dict[str, Any]:
+    draw = DRAWINGS.get(report.task, lambda details: {})
+    return {
+        "task": report.task,
+        "title": TITLES.get(report.task, report.task),
+        "dataset": report.dataset,
+        "metrics": [_metric(name, v) for name, v in report.metrics.items()],
+        "skipped": report.details.get("skipped", {}),
+        **draw(report.details),
+    }
+
+
+def _metric(name: str, value: float) -> dict[str, Any]:
+    """A metric with the length of its bar; None where it is no share of a whole."""
+    if not math.isfinite(value):
+        return {"name": name, "text": "–", "share": None}
+    share = value if 0 <= value <= 1 else None
+    return {"name": name, "text": f"{value:.3f}", "share": share}
+
+
+def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
+    names = details["class_names"]
+    truth, guess = details["truth"], details["guess"]
+    drawing: dict[str, Any] = {
+        "size": f"{details['samples']:,} images, {len(names):,} classes",
+        "failures": _with_pictures(details["failures"]),
+        "names": names,
+        "matrix": None,
+        "pairs": None,
+    }
+    if len(names) <= MATRIX_CLASSES:
+        drawing["matrix"] = _matrix(confusion_matrix(guess, truth, len(names)))
+        return drawing
+    seen = np.bincount(truth, minlength=len(names))
+    drawing["pairs"] = [
+        {"truth": names[t], "guess": names[g], "count": count, "of": int(seen[t])}
+        for t, g, count in most_confused(guess, truth, PAIRS_SHOWN)
+    ]
+    return drawing
+
+
+def _matrix(counts: np.ndarray) -> list[list[dict[str, Any]]]:
+    """Cells with their count and their share of the row, i.e. of the true class."""
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    return [
+        [
+            {"count": int(count), "share": round(float(share), 3)}
+            for count, share in zip(row, row_shares, strict=True)
+        ]
+        for row, row_shares in zip(counts, shares, strict=True)
+    ]
+
+
+def _draw_retrieval(details: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "size": f"{details['images']:,} images, {details['texts']:,} captions",
+        "images": details["images"],
+        "texts": details["texts"],
+        "text_queries": _with_pictures(details["text_queries"]),
+        "image_queries": _with_pictures(details["image_queries"]),
+        "failures": _with_pictures(details["failures"]),
+    }
+
+
+def _with_pictures(value: Any) -> Any:
+    """The same nested lists and dicts, arrays replaced by what <img> shows."""
+    if isinstance(value, np.ndarray):
+        return data_uri(value)
+    if isinstance(value, dict):
+        return {key: _with_pictures(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_pictures(item) for item in value]
+    return value
+
+
+# A task's details -> what report.html draws of them, besides metrics.
+DRAWINGS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "zeroshot_classification": _draw_classification,
+    "zeroshot_retrieval": _draw_retrieval,
+}

@@ -1,0 +1,143 @@
+"""Zero-shot classification: a class is the text that names it (Radford et al. 2021)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.types import Example, Predictor, Report, Source
+from vlp_jax.evaluation import prompts
+from vlp_jax.evaluation.metrics import classification
+from vlp_jax.evaluation.metrics.ranking import top_k
+from vlp_jax.evaluation.reading import (
+    Reader,
+    check_counts,
+    encode_images,
+    encode_texts,
+)
+
+TASK = "zeroshot_classification"
+LOGIT_SCALE = 100.0  # CLIP's; it orders nothing anew, but makes the confidences
+FAILURES_SHOWN = 24
+
+
+def class_weights(
+    predictor: Predictor,
+    class_names: Sequence[str],
+    templates: Sequence[str],
+    batch_size: int,
+) -> Float[np.ndarray, "classes e"]:
+    """One unit vector per class: the mean direction of its prompts.
+
+    Each prompt's embedding is normalised by the predictor, then averaged over the
+    templates and normalised again.
+    """
+    total = sum(
+        encode_texts(predictor, prompts.fill(template, class_names), batch_size)
+        for template in templates
+    )
+    return total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-12)
+
+
+class ZeroShot:
+    """Classifies each image as the class whose prompts are nearest to it.
+
+    Args:
+      source: labelled examples, and `class_names` that name the labels.
+      templates: a set of assets/templates.json, or templates with '{}' for the class.
+      batch_size: images, or texts, encoded at a time.
+      limit: only the first `limit` samples; None means all.
+
+    Metrics: acc1, acc5 (NaN below five classes, as clip_benchmark has it) and
+    mean_per_class_recall. Details: class_names; truth and guess [n], from which any
+    confusion matrix follows; the most confident failures; skipped, samples.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        templates: str | Sequence[str] = "photo",
+        batch_size: int = 128,
+        limit: int | None = None,
+    ):
+        check_counts("zero_shot", batch_size=batch_size, limit=limit)
+        if not len(source.class_names):
+            raise ConfigError(
+                f"zero_shot needs names for the classes, but {source.name} has none; "
+                "give a source with class_names"
+            )
+        self.source = source
+        self.templates = prompts.templates(templates)
+        self.batch_size, self.limit = batch_size, limit
+
+    def run(self, predictor: Predictor) -> Report:
+        """Reads the source once; pictures of failures are read a second time."""
+        names = tuple(self.source.class_names)
+        weights = class_weights(predictor, names, self.templates, self.batch_size)
+        reader = Reader(
+            self.source, predictor, self.batch_size, self.limit, self._check_label
+        )
+        parts = []
+        for chunk in reader:
+            images = encode_images(predictor, chunk.pictures)
+            labels = [example.label for example in chunk.examples]
+            parts.append((chunk.indices, labels, *_guess(images, weights)))
+        indices, truth, ranking, confidence = (
+            np.concatenate(part) for part in zip(*parts, strict=True)
+        )
+        guess = ranking[:, 0]
+        worst = _most_confident_errors(truth, guess, confidence)
+        details = {
+            "class_names": names,
+            "truth": truth,
+            "guess": guess,
+            "failures": [
+                {
+                    "picture": reader.picture(int(indices[i])),
+                    "truth": names[truth[i]],
+                    "guess": names[guess[i]],
+                    "confidence": float(confidence[i]),
+                }
+                for i in worst
+            ],
+            "skipped": dict(reader.skipped),
+            "samples": len(truth),
+        }
+        metrics = _metrics(truth, ranking, len(names))
+        return Report(TASK, self.source.name, metrics, details)
+
+    def _check_label(self, example: Example) -> None:
+        classes = len(self.source.class_names)
+        if example.label is None or not 0 <= example.label < classes:
+            raise ConfigError(
+                f"zero_shot needs a label in 0..{classes - 1} on every example, but "
+                f"{example.name or 'one'} of {self.source.name} has {example.label}"
+            )
+
+
+def _guess(
+    images: Float[np.ndarray, "n e"], weights: Float[np.ndarray, "classes e"]
+) -> tuple[Int[np.ndarray, "n five"], Float[np.ndarray, " n"]]:
+    """The five likeliest classes, and the probability of the first."""
+    logits = LOGIT_SCALE * images @ weights.T
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return top_k(logits, 5), 1 / odds.sum(axis=1)
+
+
+def _metrics(truth: np.ndarray, ranking: np.ndarray, classes: int) -> dict[str, float]:
+    enough = classes >= 5
+    return {
+        "acc1": classification.accuracy_at_k(ranking, truth, 1),
+        "acc5": classification.accuracy_at_k(ranking, truth, 5) if enough else np.nan,
+        "mean_per_class_recall": classification.mean_per_class_recall(
+            ranking[:, 0], truth
+        ),
+    }
+
+
+def _most_confident_errors(
+    truth: np.ndarray, guess: np.ndarray, confidence: np.ndarray
+) -> np.ndarray:
+    wrong = np.flatnonzero(guess != truth)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")[:FAILURES_SHOWN]]

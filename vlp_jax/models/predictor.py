@@ -1,0 +1,70 @@
+"""A trained model as evaluators see it: pictures and strings in, embeddings out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from vlp_jax.core.types import PyTree
+from vlp_jax.parallel.mesh import batch_devices
+from vlp_jax.parallel.sharding import place_batch
+
+
+class ModelPredictor:
+    """Encodes on all devices of a mesh, in batches of one compiled shape.
+
+    Args:
+      model: a module with encode_image and encode_text.
+      variables: its variables; `with_variables` swaps them without compiling again.
+      prepare_image: picture (bytes, array or PIL) -> uint8 [S, S, 3]; raises BadSample.
+      tokenize: texts -> (tokens int32 [n, L], mask bool [n, L]).
+      mesh: the devices to share the work.
+      batch_size: rows of one call, rounded up to what the devices divide.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        variables: dict[str, PyTree],
+        prepare_image: Callable[[Any], np.ndarray],
+        tokenize: Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]],
+        mesh: Mesh,
+        batch_size: int = 256,
+    ):
+        self.variables, self.mesh = variables, mesh
+        self.prepare_image, self.tokenize = prepare_image, tokenize
+        devices = batch_devices(mesh)
+        self.batch_size = -(-batch_size // devices) * devices
+        self._image = jax.jit(lambda v, x: model.apply(v, x, method="encode_image"))
+        self._text = jax.jit(lambda v, x, m: model.apply(v, x, m, method="encode_text"))
+
+    def with_variables(self, variables: dict[str, PyTree]) -> "ModelPredictor":
+        """The same compiled functions under other weights."""
+        other = object.__new__(type(self))
+        other.__dict__ = self.__dict__ | {"variables": variables}
+        return other
+
+    def encode_image(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, S, S, 3] -> float32 [n, E], L2-normalised."""
+        return self._encode(self._image, images)
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """n strings -> float32 [n, E], L2-normalised."""
+        return self._encode(self._text, *self.tokenize(list(texts)))
+
+    def _encode(self, function: Callable, *arrays: np.ndarray) -> np.ndarray:
+        found = []
+        with jax.set_mesh(self.mesh):
+            for start in range(0, len(arrays[0]), self.batch_size):
+                rows = [x[start : start + self.batch_size] for x in arrays]
+                n = len(rows[0])
+                fill = self.batch_size - n
+                rows = [
+                    np.pad(x, ((0, fill),) + ((0, 0),) * (x.ndim - 1)) for x in rows
+                ]
+                out = function(self.variables, *place_batch(rows, self.mesh))
+                found.append(np.asarray(out)[:n])
+        return np.concatenate(found)

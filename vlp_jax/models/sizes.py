@@ -1,0 +1,38 @@
+"""Published sizes of the towers, by their names in the literature.
+
+Image: Dosovitskiy et al. 2021, Touvron et al. 2021 (Ti, S). Text: the tower that
+CLIP (B, L; Radford et al. 2021, table 20) and OpenCLIP (S, H) pair with them.
+"""
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import lookup
+
+VIT = {
+    "Ti": dict(width=192, depth=12, heads=3),
+    "S": dict(width=384, depth=12, heads=6),
+    "B": dict(width=768, depth=12, heads=12),
+    "L": dict(width=1024, depth=24, heads=16),
+    "H": dict(width=1280, depth=32, heads=16),
+}
+TEXT = {
+    "Ti": dict(width=192, depth=12, heads=3),
+    "S": dict(width=384, depth=12, heads=6),
+    "B": dict(width=512, depth=12, heads=8),
+    "L": dict(width=768, depth=12, heads=12),
+    "H": dict(width=1024, depth=24, heads=16),
+}
+
+
+def vit(size: str) -> dict[str, int]:
+    """Settings of a vision transformer named like 'B/32' (size / patch pixels)."""
+    letter, _, patch = size.partition("/")
+    if not patch.isdigit():
+        raise ConfigError(
+            f"model.image.size is {size!r}; expected a size and a patch, such as 'B/32'"
+        )
+    return lookup(VIT, letter, "vision transformer size") | {"patch_size": int(patch)}
+
+
+def text(size: str) -> dict[str, int]:
+    """Settings of a text transformer named like 'B'."""
+    return dict(lookup(TEXT, size, "text transformer size"))

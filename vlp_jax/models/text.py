@@ -1,0 +1,79 @@
+"""The causal text transformer as CLIP has it."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import lookup
+from vlp_jax.models.layers import LayerNorm
+from vlp_jax.models.transformer import Transformer
+
+# Position [B] of the token that stands for the whole text.
+POOLS = {
+    "first_eos": lambda tokens, eos_id: jnp.argmax(tokens == eos_id, axis=1),
+    # OpenAI's own rule: in its vocabulary the end of text has the largest id.
+    "largest_id": lambda tokens, eos_id: jnp.argmax(tokens, axis=1),
+    "last": lambda tokens, eos_id: jnp.full(len(tokens), tokens.shape[1] - 1),
+}
+
+
+class TextTransformer(nn.Module):
+    """Text tower: token and position embeddings, causal transformer, pooled token.
+
+    Radford et al. 2021 (arXiv:2103.00020), section 2.4. In a causal tower nothing
+    after the end of the text reaches the pooled token, so padding needs no mask.
+    """
+
+    vocab_size: int
+    length: int
+    width: int
+    depth: int
+    heads: int
+    eos_id: int
+    mlp_ratio: float = 4.0
+    activation: str = "quick_gelu"
+    causal: bool = True
+    pool: str = "first_eos"
+    norm_epsilon: float = 1e-5
+    remat: str = "none"
+    scan: bool = False
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "batch token"],
+        mask: Bool[Array, "batch token"] | None = None,
+    ) -> Float[Array, "batch width"]:
+        if tokens.shape[1] > self.length:
+            raise ConfigError(
+                f"the text tower was built for {self.length} tokens and got "
+                f"{tokens.shape[1]}; set model.text.length"
+            )
+        embedding = self.param(
+            "token_embedding",
+            nn.initializers.normal(0.02),
+            (self.vocab_size, self.width),
+        )
+        position = self.param(
+            "position_embedding",
+            nn.initializers.normal(0.01),
+            (self.length, self.width),
+        )
+        x = embedding[tokens] + position[: tokens.shape[1]]
+        x = Transformer(
+            depth=self.depth,
+            heads=self.heads,
+            hidden=round(self.width * self.mlp_ratio),
+            activation=self.activation,
+            causal=self.causal,
+            norm_epsilon=self.norm_epsilon,
+            remat=self.remat,
+            scan=self.scan,
+            dtype=self.dtype,
+            name="encoder",
+        )(x.astype(self.dtype), None if self.causal else mask)
+        at = lookup(POOLS, self.pool, "text pooling")(tokens, self.eos_id)
+        pooled = jnp.take_along_axis(x, at[:, None, None], axis=1)[:, 0]
+        return LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")(pooled)

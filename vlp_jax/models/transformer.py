@@ -1,0 +1,106 @@
+"""A pre-norm transformer: the trunk of both towers."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from vlp_jax.core.lookup import lookup
+from vlp_jax.models.layers import MLP, Attention, LayerNorm
+from vlp_jax.parallel.sharding import constrain
+
+# What the backward pass may keep of a block instead of computing it again.
+REMAT_POLICIES = {
+    "none": jax.checkpoint_policies.everything_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    heads: int
+    hidden: int
+    depth: int  # of the whole trunk: the residual branches start smaller (GPT-2)
+    activation: str = "quick_gelu"
+    causal: bool = False
+    norm_epsilon: float = 1e-5
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch token width"],
+        mask: Bool[Array, "batch token"] | None = None,
+    ) -> Float[Array, "batch token width"]:
+        width = x.shape[-1]
+        in_std, out_std = width**-0.5, (2 * self.depth * width) ** -0.5
+        h = LayerNorm(self.norm_epsilon, self.dtype, name="norm_1")(x)
+        x = x + Attention(
+            self.heads, self.causal, in_std, out_std, self.dtype, name="attention"
+        )(h, mask)
+        h = LayerNorm(self.norm_epsilon, self.dtype, name="norm_2")(x)
+        x = x + MLP(
+            self.hidden,
+            self.activation,
+            (2 * width) ** -0.5,
+            out_std,
+            self.dtype,
+            name="mlp",
+        )(h)
+        return constrain(x)
+
+
+class Transformer(nn.Module):
+    """`depth` blocks, unrolled or scanned.
+
+    Parameters are always one tree per layer (`block_0`, `block_1`, ...), so that
+    sharding, freezing, decay, checkpoints and ports see the same paths either way.
+    `scan` stacks them inside the step: it compiles `depth` times less code and
+    copies the parameters once in the compute dtype's time.
+    """
+
+    depth: int
+    heads: int
+    hidden: int
+    activation: str = "quick_gelu"
+    causal: bool = False
+    norm_epsilon: float = 1e-5
+    remat: str = "none"
+    scan: bool = False
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch token width"],
+        mask: Bool[Array, "batch token"] | None = None,
+    ) -> Float[Array, "batch token width"]:
+        policy = lookup(REMAT_POLICIES, self.remat, "remat policy")
+        settings = dict(
+            heads=self.heads,
+            hidden=self.hidden,
+            depth=self.depth,
+            activation=self.activation,
+            causal=self.causal,
+            norm_epsilon=self.norm_epsilon,
+            dtype=self.dtype,
+        )
+        names = [f"block_{i}" for i in range(self.depth)]
+        if not self.scan or self.is_initializing():
+            block = Block if self.remat == "none" else nn.remat(Block, policy=policy)
+            for name in names:
+                x = block(**settings, name=name)(x, mask)
+            return x
+
+        layers = [self.variables["params"][name] for name in names]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+        block = Block(**settings, parent=None)
+
+        def layer(x, params):
+            return block.apply({"params": params}, x, mask), None
+
+        if self.remat != "none":
+            layer = jax.checkpoint(layer, policy=policy)
+        return jax.lax.scan(layer, x, stacked)[0]

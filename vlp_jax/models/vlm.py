@@ -1,0 +1,70 @@
+"""Models that join an image tower and a text tower."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from vlp_jax.models.layers import Dense
+
+
+def l2_normalise(x: Float[Array, "... width"]) -> Float[Array, "... width"]:
+    """x / |x| in float32; a zero vector stays zero."""
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-24)
+
+
+class TwoTower(nn.Module):
+    """Two encoders that meet in one embedding space (CLIP, arXiv:2103.00020).
+
+    `logit_scale` is the logarithm of the scale s, as in every published checkpoint;
+    `logit_bias` exists only where its initial value is given (SigLIP).
+    """
+
+    image: nn.Module
+    text: nn.Module
+    embedding_size: int
+    image_mean: tuple[float, float, float]  # of pixels in 0..1
+    image_std: tuple[float, float, float]
+    logit_scale_init: float = 2.6592600  # ln(1 / 0.07)
+    logit_bias_init: float | None = None
+
+    def setup(self):
+        def projection(tower):
+            return Dense(
+                self.embedding_size,
+                use_bias=False,
+                init_std=tower.width**-0.5,
+                dtype=tower.dtype,
+            )
+
+        self.image_projection = projection(self.image)
+        self.text_projection = projection(self.text)
+        constant = nn.initializers.constant
+        self.logit_scale = self.param(
+            "logit_scale", constant(self.logit_scale_init), ()
+        )
+        if self.logit_bias_init is not None:
+            self.logit_bias = self.param(
+                "logit_bias", constant(self.logit_bias_init), ()
+            )
+
+    def encode_image(
+        self, images: UInt8[Array, "batch height column 3"]
+    ) -> Float[Array, "batch embedding"]:
+        """L2-normalised float32 embeddings of RGB pictures."""
+        mean, std = jnp.array(self.image_mean), jnp.array(self.image_std)
+        pixels = (images.astype(jnp.float32) / 255 - mean) / std
+        return l2_normalise(self.image_projection(self.image(pixels)))
+
+    def encode_text(
+        self,
+        tokens: Int[Array, "batch token"],
+        mask: Bool[Array, "batch token"] | None = None,
+    ) -> Float[Array, "batch embedding"]:
+        """L2-normalised float32 embeddings of tokenised texts."""
+        return l2_normalise(self.text_projection(self.text(tokens, mask)))
+
+    def __call__(self, images, tokens, mask=None):
+        """Runs everything once; this is what initialises the parameters."""
+        return self.encode_image(images), self.encode_text(tokens, mask)

@@ -1,0 +1,42 @@
+"""Several objectives as one: the weighted sum of their losses."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from vlp_jax.core.types import Need, Objective, Outputs, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """sum over objectives of weight * total / count. Weight 0 leaves one out."""
+
+    objectives: Mapping[str, Objective]
+    weights: Mapping[str, float]
+
+    @property
+    def active(self) -> dict[str, Objective]:
+        return {k: o for k, o in self.objectives.items() if self.weights[k] != 0}
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return tuple(need for o in self.active.values() for need in o.needs)
+
+    def initial_state(self) -> dict[str, PyTree]:
+        return {name: o.initial_state() for name, o in self.active.items()}
+
+    def __call__(
+        self, outputs: Outputs, step: jax.Array, state: dict[str, PyTree]
+    ) -> tuple[jax.Array, dict[str, jax.Array], dict[str, PyTree]]:
+        """(loss, metrics named objective/metric, the objectives' new states)."""
+        loss, metrics, new_state = jnp.zeros(()), {}, {}
+        for name, objective in self.active.items():
+            term = objective(outputs, step, state[name])
+            value = term.total / jnp.maximum(term.count, 1)
+            loss += self.weights[name] * value
+            metrics |= {f"{name}/{k}": v for k, v in term.metrics.items()}
+            metrics[f"{name}/loss"] = value
+            new_state[name] = term.state
+        return loss, metrics | {"loss": loss}, new_state

@@ -1,0 +1,51 @@
+"""Communication between devices. Nothing outside this file calls a collective.
+
+`map_rows` runs a function once per device on that device's rows of the batch; the
+other functions are called inside it.
+"""
+
+from collections.abc import Callable
+
+import jax
+from jax import lax
+from jax.sharding import Mesh
+
+from vlp_jax.parallel.mesh import BATCH_AXES
+from vlp_jax.parallel.sharding import BATCH, REPLICATED
+
+ROWS, SAME = BATCH, REPLICATED  # specs for arrays split by rows / equal everywhere
+
+
+def map_rows(function: Callable, mesh: Mesh, in_specs, out_specs) -> Callable:
+    """`function` over the rows each device holds, with communication inside."""
+    return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs)
+
+
+def sum_over_rows(x: jax.Array) -> jax.Array:
+    """The sum over all devices that hold rows."""
+    return lax.psum(x, BATCH_AXES)
+
+
+def max_over_rows(x: jax.Array) -> jax.Array:
+    """The maximum over all devices that hold rows."""
+    return lax.pmax(x, BATCH_AXES)
+
+
+def gather_rows(x: jax.Array) -> jax.Array:
+    """[b, ...] on each device -> [B, ...], all rows in the batch's order."""
+    return lax.all_gather(x, BATCH_AXES, tiled=True)
+
+
+def sum_to_own_rows(x: jax.Array) -> jax.Array:
+    """[B, ...] on each device -> [b, ...]: the sum over devices of the own rows."""
+    return lax.psum_scatter(x, BATCH_AXES, tiled=True)
+
+
+def own_rows(x: jax.Array, rows: int) -> jax.Array:
+    """The part of [B, ...] that belongs to this device's `rows` rows."""
+    return lax.dynamic_slice_in_dim(x, lax.axis_index(BATCH_AXES) * rows, rows)
+
+
+def varying(x: jax.Array) -> jax.Array:
+    """Marks a constant as different on each device (what a loop carry must be)."""
+    return lax.pcast(x, BATCH_AXES, to="varying")

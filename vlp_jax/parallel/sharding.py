@@ -1,0 +1,59 @@
+"""Where arrays live: rules for parameters, one spec for batches and activations."""
+
+import re
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from vlp_jax.core import trees
+from vlp_jax.parallel.mesh import BATCH_AXES
+
+Rules = Sequence[tuple[str, P]]
+
+BATCH = P(BATCH_AXES)
+REPLICATED = P()
+FSDP_MIN_SIZE = 2**12  # smaller arrays are copied: moving them costs more than it saves
+
+
+def constrain(x: jax.Array, spec: P = BATCH) -> jax.Array:
+    """Says how an activation is split, on the mesh in use (none: no effect)."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return x
+    return jax.lax.with_sharding_constraint(x, spec)
+
+
+def fsdp_spec(shape: Sequence[int], mesh: Mesh) -> P:
+    """Splits the largest axis that the fsdp devices divide; small arrays are copied."""
+    parts = mesh.shape["fsdp"]
+    dividable = [axis for axis, size in enumerate(shape) if size % parts == 0]
+    if parts == 1 or not dividable or np.prod(shape) < FSDP_MIN_SIZE:
+        return REPLICATED
+    largest = max(dividable, key=lambda axis: shape[axis])
+    return P(*(None,) * largest, "fsdp")
+
+
+def tree_shardings(tree, mesh: Mesh, rules: Rules = ()):
+    """A NamedSharding for every array (or shape) of `tree`.
+
+    The first rule whose pattern is found in the path of a leaf decides; optimizer
+    state carries the parameter's path in its own, so one rule serves both.
+    """
+
+    def spec(path, leaf):
+        for pattern, spec in rules:
+            if re.search(pattern, path):
+                return NamedSharding(mesh, spec)
+        return NamedSharding(mesh, fsdp_spec(leaf.shape, mesh))
+
+    return trees.map_with_path(spec, tree)
+
+
+def place_batch(batch, mesh: Mesh):
+    """Host arrays of this process -> global arrays split over the batch axes."""
+    sharding = NamedSharding(mesh, BATCH)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+    )

@@ -1,0 +1,136 @@
+"""The settings a recipe starts from: every key exists, None means 'not given'.
+
+ml_collections lets the command line change only keys that exist. So each place where
+a kind is chosen carries the keywords of all its kinds, read off the builders in the
+tables; what is left None keeps the builder's own default, and a keyword that is set
+but that the chosen kind lacks is an error. No default stands in two places.
+"""
+
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+from vlp_jax.core.lookup import parameters_of
+from vlp_jax.data.sources import SOURCES
+from vlp_jax.data.transforms.image import Preprocessing, RandomResizedCrop
+from vlp_jax.evaluation import EVALUATORS
+from vlp_jax.models import IMAGE_TOWERS, TEXT_TOWERS
+from vlp_jax.models.vlm import TwoTower
+from vlp_jax.objectives import OBJECTIVES
+from vlp_jax.training.optimizer import OPTIMIZERS
+from vlp_jax.training.schedules import learning_rate
+
+# What build.py hands to the builders: not the user's to set.
+GIVEN = (
+    "mesh",
+    "source",
+    "image",
+    "text",
+    "image_mean",
+    "image_std",
+    "vocab_size",
+    "length",
+    "eos_id",
+    "learning_rate",
+    "total_steps",
+)
+
+
+def _type_of(annotation: Any) -> type:
+    """The plain type that the command line should parse for an annotation."""
+    for option in typing.get_args(annotation) or (annotation,):
+        origin = typing.get_origin(option) or option
+        if origin in (bool, int, float, str, tuple):
+            return origin
+    return tuple if typing.get_origin(annotation) is tuple else str
+
+
+def keywords(builders: Mapping[str, Callable], hidden: tuple[str, ...] = GIVEN):
+    """Placeholders for the keywords of all kinds in a table."""
+    types: dict[str, type] = {}
+    for builder in builders.values():
+        for name, parameter in parameters_of(builder).items():
+            annotation = parameter.annotation
+            if typing.get_origin(annotation) is tuple:
+                annotation = tuple
+            types.setdefault(name, _type_of(annotation))
+    return {k: placeholder(t) for k, t in types.items() if k not in hidden}
+
+
+def block(table: Mapping[str, Callable], kind: str | None, **chosen: Any) -> ConfigDict:
+    """Settings of one thing out of a table: its kind, then every keyword."""
+    config = ConfigDict({"kind": placeholder(str), **keywords(table)})
+    config.update({"kind": kind, **chosen} if kind else chosen)
+    return config
+
+
+def source(kind: str | None = None, **chosen: Any) -> ConfigDict:
+    """Settings of a data source."""
+    return block(SOURCES, kind, **chosen)
+
+
+def evaluator(kind: str, data: ConfigDict | None = None, **chosen: Any) -> ConfigDict:
+    """Settings of an evaluator. Without `data` it uses the evaluation's own."""
+    config = block(EVALUATORS, kind, **chosen)
+    config.data = data or source()
+    return config
+
+
+def evaluation() -> ConfigDict:
+    """Settings of an evaluation: evaluators by the name they report under."""
+    return ConfigDict(
+        {
+            "data": source(),  # for the evaluators that name none of their own
+            "evaluators": {},
+            "batch_size": 256,
+            "weights": "model",  # or 'average', where the run keeps one
+        }
+    )
+
+
+def pretraining() -> ConfigDict:
+    """Settings of a training run; a recipe fills in what its paper says."""
+    tower = {"size": placeholder(str)}
+    config = ConfigDict()
+    config.name = placeholder(str)
+    config.seed = 0
+    config.batch_size = 256
+    config.steps = placeholder(int)
+    config.stop_after = placeholder(int)  # stop early, schedules unchanged
+    config.data = {
+        "train": source(),
+        "crop": keywords({"crop": RandomResizedCrop}, ("image_size", "interpolation")),
+        "threads": 2,
+        "max_bad_share": 0.1,
+    }
+    config.preprocessing = keywords({"preprocessing": Preprocessing}, ())
+    config.tokenizer = {
+        "path": placeholder(str),  # hub name or folder; None trains one on the captions
+        "vocab_size": 8192,
+        "train_samples": 20_000,
+        "length": 77,
+        "canonicalise": placeholder(str),
+    }
+    config.model = {
+        **keywords({"two_tower": TwoTower}),
+        "image": {**tower, **block(IMAGE_TOWERS, "vit")},
+        "text": {**tower, **block(TEXT_TOWERS, "transformer")},
+    }
+    del config.model.image.image_size  # it is preprocessing.image_size
+    config.objectives = {
+        name: {"weight": 0.0, **keywords({name: builder})}
+        for name, builder in OBJECTIVES.items()
+    }
+    config.optimizer = block(OPTIMIZERS, "adamw")
+    config.learning_rate = keywords({"schedule": learning_rate})
+    config.bounds = {"logit_scale": (0.0, 4.6051702)}  # 1 <= s <= 100, as CLIP
+    config.average_decay = placeholder(float)
+    config.mesh = {"data": -1, "fsdp": 1, "tensor": 1}
+    config.log_every = 20
+    config.checkpoint = {"every": 1000, "keep": 3}
+    config.evaluation = evaluation()
+    config.evaluation.every = placeholder(int)  # steps; None: only at the end
+    return config

@@ -1,0 +1,292 @@
+"""Puts the objects of build.py together: a training run, or a loaded checkpoint."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from vlp_jax import build
+from vlp_jax.checkpoint import description
+from vlp_jax.checkpoint.storage import (
+    CheckpointStore,
+    abstract,
+    find_checkpoint,
+    restore_item,
+)
+from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.logs import MetricsWriter, say
+from vlp_jax.core.lookup import call, lookup
+from vlp_jax.core.types import PyTree
+from vlp_jax.data.loader import Loader
+from vlp_jax.data.order import Order
+from vlp_jax.data.pairs import PairSamples
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.data.transforms.image import decode_image
+from vlp_jax.models.outputs import compute_outputs
+from vlp_jax.models.predictor import ModelPredictor
+from vlp_jax.parallel.mesh import MeshSpec, check_batch_size
+from vlp_jax.parallel.sharding import place_batch
+from vlp_jax.training import schedules
+from vlp_jax.training.loop import Loop, Plan, Progress
+from vlp_jax.training.optimizer import OPTIMIZERS
+from vlp_jax.training.state import TrainState, create_sharded, make_state, state_shapes
+from vlp_jax.training.step import make_train_step
+
+CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
+
+
+def make_plan(config: ConfigDict) -> Plan:
+    if config.steps is None:
+        raise ConfigError("config.steps is not given; set --config.steps=NUMBER")
+    return Plan(
+        total_steps=config.steps,
+        last_step=min(config.steps, config.stop_after or config.steps),
+        batch_size=config.batch_size,
+        log_every=config.log_every,
+        save_every=config.checkpoint.every,
+        evaluate_every=config.evaluation.every or 0,
+        max_bad_share=config.data.max_bad_share,
+    )
+
+
+class TrainingRun:
+    """Everything a training run needs, from its config and its folder.
+
+    Building it checks the config; `start` makes or restores the state and `finish`
+    runs the loop.
+    """
+
+    def __init__(self, config: ConfigDict, workdir: str):
+        self.config, self.workdir = config, Path(workdir)
+        self.plan = make_plan(config)
+        self.mesh = build.make_mesh(config)
+        check_batch_size(config.batch_size, self.mesh)
+        self.learning_rate = call(
+            schedules.learning_rate,
+            build.keywords(config.learning_rate),
+            "learning_rate",
+            total_steps=config.steps,
+        )
+        self.objective = build.make_objective(config, self.mesh)
+        self.source = build.make_source(config.data.train, "data.train")
+        self.preprocessing = build.make_preprocessing(config)
+        self.evaluators = build.make_evaluators(config.evaluation)
+        self.store = CheckpointStore(workdir, config.checkpoint.keep)
+        self.first_step = self.store.latest_step() or 0
+        self.tokenizer = self._tokenizer()
+        self.model = build.make_model(config, self.preprocessing, self.tokenizer)
+        self.optimizer = build.pick(
+            OPTIMIZERS, config.optimizer, "optimizer", learning_rate=self.learning_rate
+        )
+        self.samples = PairSamples(
+            self.source,
+            Order(len(self.source), config.seed),
+            build.training_images(config, self.preprocessing),
+            self.tokenizer,
+            config.seed,
+        )
+        self.progress = Progress()
+        self.predictor: ModelPredictor | None = None
+
+    def _tokenizer(self) -> Tokenizer:
+        """A run that goes on keeps its tokenizer: it belongs to the weights."""
+        if not self.first_step:
+            return build.make_tokenizer(self.config, self.source)
+        return saved_tokenizer(find_checkpoint(self.workdir), self.config)
+
+    def start(self) -> TrainState:
+        """The state to go on from: fresh, or the newest checkpoint's."""
+        init = build.init_function(
+            self.model, self.preprocessing.image_size, self.tokenizer.length
+        )
+
+        def make() -> TrainState:
+            return make_state(
+                init,
+                self.optimizer,
+                self.objective.initial_state(),
+                self.config.average_decay is not None,
+                self.config.seed,
+            )
+
+        if not self.first_step:
+            return create_sharded(make, self.mesh)
+        like = items_of(state_shapes(make, self.mesh))
+        items = self.store.restore(self.first_step, like)
+        folder = find_checkpoint(self.workdir)
+        self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
+        return state_from(items)
+
+    def finish(self, state: TrainState) -> TrainState:
+        """Runs the loop to the plan's last step; returns when all is on disk."""
+        writer = MetricsWriter(self.workdir, self.first_step)
+        self._files = self._description()
+        step = make_train_step(
+            compute_outputs(self.model),
+            self.objective,
+            self.optimizer,
+            seed=self.config.seed,
+            bounds=build.keywords(self.config.bounds),
+            average_decay=self.config.average_decay,
+        )
+        loop = Loop(
+            plan=self.plan,
+            train_step=jax.jit(step, donate_argnums=0),
+            place=lambda arrays: place_batch(arrays, self.mesh),
+            describe_bad=self.samples.describe_bad,
+            evaluate=self.evaluate,
+            save=self.save,
+            learning_rate=self.learning_rate,
+            writer=writer,
+        )
+        try:
+            with jax.set_mesh(self.mesh):
+                return loop.run(state, self.batches(), self.progress)
+        finally:
+            writer.close()
+            self.store.close()
+
+    def batches(self) -> Iterator:
+        """Host batches from the run's first step on."""
+        loader = Loader(self.samples, self.config.batch_size, self.config.data.threads)
+        return loader.batches(self.first_step)
+
+    def save(self, step: int, state: TrainState, progress: Progress) -> None:
+        files = self._files | {PROGRESS: description.to_json(progress.to_dict())}
+        self.store.save(step, items_of(state), files)
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """Metrics of every evaluator of the config, named evaluator/metric."""
+        variables = {"params": state.params, **state.variables}
+        if self.config.evaluation.weights == "average":
+            variables["params"] = state.average
+        if self.predictor is None:
+            self.predictor = make_predictor(
+                self.model,
+                variables,
+                self.preprocessing,
+                self.tokenizer,
+                self.mesh,
+                self.config.evaluation.batch_size,
+            )
+        predictor = self.predictor.with_variables(variables)
+        row = {}
+        for name, evaluator in self.evaluators.items():
+            found = evaluator.run(predictor).metrics
+            row |= {f"{name}/{metric}": float(v) for metric, v in found.items()}
+        if row:
+            say("evaluation  " + "  ".join(f"{k} {v:.3f}" for k, v in row.items()))
+        return row
+
+    def _description(self) -> dict[str, bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            self.tokenizer.save(folder)
+            files = description.read_folder(folder)
+        config = json.loads(self.config.to_json_best_effort())
+        return {f"{TOKENIZER}/{name}": data for name, data in files.items()} | {
+            CONFIG: description.to_json(config)
+        }
+
+    def parameters(self, state: TrainState) -> int:
+        return trees.count(state.params)
+
+
+def items_of(state: TrainState) -> dict[str, PyTree]:
+    """The state as the items of a checkpoint; `average` only where one is kept."""
+    items = {
+        "model": {"params": state.params, **state.variables},
+        "training": {
+            "step": state.step,
+            "optimizer": state.opt_state,
+            "objectives": state.objective_state,
+        },
+    }
+    return items | ({"average": state.average} if state.average != () else {})
+
+
+def state_from(items: dict[str, PyTree]) -> TrainState:
+    """The inverse of items_of."""
+    variables = dict(items["model"])
+    return TrainState(
+        step=items["training"]["step"],
+        params=variables.pop("params"),
+        variables=variables,
+        opt_state=items["training"]["optimizer"],
+        objective_state=items["training"]["objectives"],
+        average=items.get("average", ()),
+    )
+
+
+def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
+    """The tokenizer that lies beside the weights."""
+    return Tokenizer.load(
+        str(folder / description.FOLDER / TOKENIZER),
+        length=config.tokenizer.length,
+        canonicalise=config.tokenizer.canonicalise or "none",
+    )
+
+
+def make_predictor(model, variables, preprocessing, tokenizer, mesh, batch_size):
+    return ModelPredictor(
+        model,
+        variables,
+        lambda image: preprocessing(decode_image(image)),
+        tokenizer,
+        mesh,
+        batch_size,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint ready for use, built from nothing but its path."""
+
+    path: Path
+    step: int
+    config: ConfigDict
+    predictor: ModelPredictor
+    parameters: int
+
+
+def checkpoint_config(path: str) -> ConfigDict:
+    """The resolved config that a checkpoint was trained with."""
+    return ConfigDict(description.read_json(find_checkpoint(path), CONFIG))
+
+
+def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoint:
+    """Loads a workdir's newest step or a step folder; `weights`: model or average."""
+    folder = find_checkpoint(path)
+    config = checkpoint_config(path)
+    preprocessing = build.make_preprocessing(config)
+    tokenizer = saved_tokenizer(folder, config)
+    model = build.make_model(config, preprocessing, tokenizer)
+    init = build.init_function(model, preprocessing.image_size, tokenizer.length)
+    mesh = MeshSpec().make()
+    variables = restore_variables(folder, init, mesh, weights)
+    predictor = make_predictor(
+        model, variables, preprocessing, tokenizer, mesh, batch_size
+    )
+    parameters = trees.count(variables["params"])
+    return LoadedCheckpoint(folder, int(folder.name), config, predictor, parameters)
+
+
+def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTree]:
+    """The variables of a checkpoint, copied to every device of the mesh."""
+    lookup({"model": 0, "average": 0}, weights, "weights")
+    shapes = dict(jax.eval_shape(init, jax.random.key(0)))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    like = abstract(shapes, jax.tree.map(lambda x: everywhere, shapes))
+    variables = dict(restore_item(folder, "model", like))
+    if weights == "average":
+        if not (folder / "average").is_dir():
+            raise ConfigError(
+                f"{folder} keeps no moving average; train with --config.average_decay "
+                "or use weights = 'model'"
+            )
+        variables["params"] = restore_item(folder, "average", like["params"])
+    return variables

@@ -1,0 +1,60 @@
+"""Trains a model. The same command goes on from the newest checkpoint.
+
+python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
+"""
+
+from absl import flags
+
+from vlp_jax import cli
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.logs import say
+
+flags.DEFINE_string("workdir", None, "Folder of checkpoints and metrics.")
+cli.define_config("The recipe, such as configs/quickstart.py.")
+
+
+def main() -> None:
+    config = cli.get_config()
+    workdir = flags.FLAGS.workdir
+    if config is None or workdir is None:
+        raise ConfigError(
+            "train needs a recipe and a folder: --config=configs/quickstart.py "
+            "--workdir=runs/quickstart"
+        )
+    import jax
+
+    from vlp_jax.runs import TrainingRun
+
+    run = TrainingRun(config, workdir)
+    say(f"vlp_jax.train  {config.name or flags.FLAGS['config'].value}", style="bold")
+    mesh = ", ".join(f"{axis} {size}" for axis, size in run.mesh.shape.items())
+    say(f"  devices   {jax.device_count()} x {jax.devices()[0].device_kind} ({mesh})")
+    say(f"  data      {run.source.name}, {len(run.source):,} samples")
+    say(
+        f"  text      {run.tokenizer.vocab_size:,} tokens, length {run.tokenizer.length}"
+    )
+    plan = run.plan
+    passes = plan.last_step * plan.batch_size / len(run.source)
+    say(
+        f"  plan      {plan.last_step:,} steps of {plan.batch_size:,} pairs "
+        f"({passes:.1f} passes over the data), saved every {plan.save_every:,}"
+    )
+    state = run.start()
+    say(f"  model     {run.parameters(state):,} parameters")
+    if run.first_step:
+        say(f"  going on from step {run.first_step} of {workdir}")
+    if run.first_step >= plan.last_step:
+        say("This run is already finished.")
+        run.store.close()
+    else:
+        run.finish(state)
+        say(f"Done: step {plan.last_step} is saved in {workdir}/checkpoints.")
+    say("Next: evaluate it and open the report")
+    say(
+        f"  python -m vlp_jax.evaluate --checkpoint={workdir} --output={workdir}/eval",
+        style="bold",
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,69 @@
+"""The optimizer: AdamW with clipping, a decay mask and bounds on parameters."""
+
+import re
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vlp_jax.core import trees
+from vlp_jax.core.types import PyTree
+
+
+def decay_mask(params: PyTree, exclude: tuple[str, ...] = ()) -> PyTree:
+    """True where weight decay applies: matrices, except paths matching `exclude`.
+
+    Gains, biases and scalars are not decayed (Radford et al. 2021, section 2.5).
+    """
+
+    def decays(path, leaf):
+        return leaf.ndim >= 2 and not any(re.search(p, path) for p in exclude)
+
+    return trees.map_with_path(decays, params)
+
+
+def adamw(
+    learning_rate: optax.Schedule,
+    b1: float = 0.9,
+    b2: float = 0.98,
+    epsilon: float = 1e-6,
+    weight_decay: float = 0.2,
+    clip_norm: float | None = 1.0,
+    no_decay: tuple[str, ...] = (),
+) -> optax.GradientTransformation:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), CLIP's values.
+
+    Args:
+      clip_norm: largest global norm of the gradient; 0 switches clipping off.
+      no_decay: patterns of parameter paths that are not decayed either.
+    """
+    return optax.chain(
+        optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
+        optax.scale_by_adam(b1, b2, epsilon),
+        optax.add_decayed_weights(
+            weight_decay, mask=lambda params: decay_mask(params, tuple(no_decay))
+        ),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+OPTIMIZERS = {"adamw": adamw}
+
+
+def clamp(params: PyTree, bounds: Mapping[str, tuple[float, float]]) -> PyTree:
+    """`params` with the leaves at the given paths held within (low, high).
+
+    Applied after the update: inside the graph a clamp would stop the gradient of a
+    parameter at its bound for good.
+    """
+
+    def hold(path, leaf):
+        return jnp.clip(leaf, *bounds[path]) if path in bounds else leaf
+
+    return trees.map_with_path(hold, params) if bounds else params
+
+
+def moving_average(average: PyTree, params: PyTree, decay: float) -> PyTree:
+    """decay * average + (1 - decay) * params, leaf by leaf."""
+    return jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)

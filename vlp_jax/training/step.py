@@ -1,0 +1,58 @@
+"""The train step: one pure function for every model, objective and mesh."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import optax
+
+from vlp_jax.core.types import Batch, ComputeOutputs
+from vlp_jax.training.optimizer import clamp, moving_average
+from vlp_jax.training.state import TrainState
+
+Metrics = dict[str, jax.Array]
+
+
+def make_train_step(
+    compute_outputs: ComputeOutputs,
+    objective: Callable,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    bounds: Mapping[str, tuple[float, float]],
+    average_decay: float | None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """The function (state, batch) -> (state, metrics).
+
+    Randomness is a function of (seed, step) alone, so a resumed run draws the same.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+
+        def loss_function(params):
+            variables = {"live": {"params": params, **state.variables}}
+            outputs, variables = compute_outputs(variables, objective.needs, batch, key)
+            loss, metrics, objective_state = objective(
+                outputs, state.step, state.objective_state
+            )
+            return loss, (metrics, variables, objective_state)
+
+        gradients, (metrics, variables, objective_state) = jax.grad(
+            loss_function, has_aux=True
+        )(state.params)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = clamp(optax.apply_updates(state.params, updates), bounds)
+        average = state.average
+        if average_decay is not None:
+            average = moving_average(average, params, average_decay)
+        metrics["gradient_norm"] = optax.global_norm(gradients)
+        state = TrainState(
+            step=state.step + 1,
+            params=params,
+            variables=variables,
+            opt_state=opt_state,
+            objective_state=objective_state,
+            average=average,
+        )
+        return state, metrics
+
+    return train_step
