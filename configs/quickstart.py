@@ -2,7 +2,7 @@
 
 Model     a small CLIP (Radford et al. 2021, arXiv:2103.00020)
 Data      digit scenes: real handwritten digits with captions, made on the fly
-Command   python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
+Command   bash launch/quickstart.sh
 """
 
 from configs.evaluate import digit_scenes
@@ -15,7 +15,7 @@ def get_config():
     config.batch_size = 256
     config.steps = 700
 
-    config.data.train.update(kind="digit_scenes", split="train")
+    config.data.train.kind = "digit_scenes"
     config.preprocessing.update(image_size=48, mean=(0.2,) * 3, std=(0.2,) * 3)
     config.tokenizer.update(vocab_size=512, length=32)
 

@@ -1,7 +1,9 @@
 """What all programs share: flags, exit codes, and errors without tracebacks."""
 
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -12,6 +14,8 @@ from vlp_jax.core.logs import errors
 CONFIG_WRONG = 78  # never worth a retry
 FAILED = 1
 
+flags.disclaim_key_flags()  # those defined here belong to the program, as --help shows
+
 
 def define_config(help_text: str) -> None:
     """--config=FILE.py with --config.path.to.key=value, and --help_config."""
@@ -19,12 +23,28 @@ def define_config(help_text: str) -> None:
     flags.DEFINE_bool("help_config", False, "Print every setting of --config and exit.")
 
 
-def get_config() -> ConfigDict | None:
-    """The config of the command line; prints it and ends when asked to."""
+def get_config(section: str, example: str) -> ConfigDict | None:
+    """The config of the command line; prints it and ends when asked to.
+
+    Args:
+      section: a key that every config of this program has.
+      example: a file to name where the given one is not of that kind.
+    """
     config = flags.FLAGS.config
-    if config is not None and not isinstance(config, ConfigDict):
-        raise ConfigError("--config is not a file with a get_config() function")
-    if flags.FLAGS.help_config and config is not None:
+    if config is not None:
+        name = flags.FLAGS["config"].config_filename
+        problem = None
+        if not Path(name).is_file():
+            problem = "no such file"
+        elif not isinstance(config, ConfigDict):
+            problem = "its get_config() returns no ConfigDict"
+        elif section not in config:
+            problem = f"it has no {section!r}, so it is not meant for this program"
+        if problem:
+            raise ConfigError(f"--config={name}: {problem}; see for example {example}")
+    if flags.FLAGS.help_config:
+        if config is None:
+            raise ConfigError(f"--help_config needs a config: --config={example}")
         for path, value in settings(config).items():
             print(
                 f"--config.{path}={value}"
@@ -47,18 +67,16 @@ def settings(config: ConfigDict, prefix: str = "") -> dict:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """Parses flags; what is wrong with them is said in one line."""
-    try:
-        rest = flags.FLAGS(argv)
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        _fail(_explain(error, argv), CONFIG_WRONG)
-    except flags.Error as error:
-        _fail(f"{error} (--help lists the flags)", CONFIG_WRONG)
-    except OSError as error:
-        _fail(f"--config: {error.strerror}: {error.filename}", CONFIG_WRONG)
-    if flags.FLAGS.help:
+    """Parses flags; what is wrong with them or the recipe is said in one line."""
+    if {"--help", "-help", "-h"} & set(argv):
         print(flags.FLAGS.main_module_help())
         sys.exit(0)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        _fail(_explain_unknown(error), CONFIG_WRONG)
+    except Exception as error:  # whatever a recipe raises comes out here
+        _fail(_explain(error, argv), CONFIG_WRONG)
     if rest[1:]:
         _fail(
             f"unexpected argument {rest[1]!r}; settings are --flag=value", CONFIG_WRONG
@@ -66,12 +84,31 @@ def _parse(argv: list[str]) -> list[str]:
     return rest
 
 
+def _explain_unknown(error: flags.UnrecognizedFlagError) -> str:
+    if error.flagname.startswith("config."):
+        return (
+            f"--{error.flagname} changes a setting of a recipe; give --config=FILE.py"
+        )
+    said = str(error).replace(" ?", "?").replace(". Did", "; did")
+    return f"{said} (--help lists the flags)"
+
+
 def _explain(error: Exception, argv: list[str]) -> str:
-    """An override that the config refused, with what it was and what is meant."""
-    said = " ".join(str(error.args[0] if error.args else error).split())
-    said = said.replace("\"'", "'").replace("'\"", "'")
-    overrides = [a for a in argv if a.startswith("--config.")]
-    return f"--config: {said} (given: {' '.join(overrides)}; --help_config lists all)"
+    """What a recipe or its overrides did wrong, and the argument that it was."""
+    said = str(error.args[0] if error.args else error)
+    if "Traceback" in said:  # ml_collections packs one into its message
+        said = said.strip().splitlines()[-1]
+    meant = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', said)
+    key = meant[2] if meant else said.strip("\"'")
+    if meant:
+        said = f"unknown setting {key!r}; did you mean {meant[1]!r}?"
+    elif isinstance(error, KeyError | AttributeError) and key.isidentifier():
+        said = f"unknown setting {key!r}"
+    elif not isinstance(error, flags.Error):
+        said = f"{type(error).__name__}: {error}"
+    given = [a for a in argv if a.startswith("--config")]
+    given = [a for a in given if key in re.split(r"[.=]", a)] or given[:1]
+    return f"{' '.join(said.split())} (in {' '.join(given)}; --help_config lists all)"
 
 
 def _fail(message: str, code: int) -> None:

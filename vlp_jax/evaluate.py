@@ -10,7 +10,7 @@ from absl import flags
 
 from vlp_jax import cli
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.core.logs import console, read_rows, say
+from vlp_jax.core.logs import console, read_rows, say, size_of
 
 flags.DEFINE_string("checkpoint", None, "A training workdir or a step folder.")
 flags.DEFINE_string("output", None, "Folder for the results.")
@@ -28,7 +28,7 @@ def curves(rows: list[dict]) -> dict[str, list[tuple[int, float]]]:
 
 
 def main() -> None:
-    config = cli.get_config()
+    config = cli.get_config("evaluators", "configs/evaluate/image_folder.py")
     checkpoint, output = flags.FLAGS.checkpoint, flags.FLAGS.output
     if checkpoint is None or output is None:
         raise ConfigError(
@@ -46,7 +46,7 @@ def main() -> None:
     say(f"  model     {name}, {loaded.parameters:,} parameters, step {loaded.step}")
     reports = []
     for label, evaluator in evaluators.items():
-        say(f"  running   {label} on {len(evaluator.source):,} samples")
+        say(f"  running   {label} on {size_of(evaluator.source)}")
         reports.append(evaluator.run(loaded.predictor))
     console.print(results.table(reports))
     for found in reports:

@@ -81,14 +81,18 @@ def evaluator(kind: str, data: ConfigDict | None = None, **chosen: Any) -> Confi
 
 def evaluation() -> ConfigDict:
     """Settings of an evaluation: evaluators by the name they report under."""
-    return ConfigDict(
+    config = ConfigDict(
         {
             "data": source(),  # for the evaluators that name none of their own
             "evaluators": {},
             "batch_size": 256,
             "weights": "model",  # or 'average', where the run keeps one
+            "every": placeholder(int),  # steps of training; None: only at the end
         }
     )
+    config.lock()  # a recipe that sets a key that does not exist is refused, too
+    config.evaluators.unlock()
+    return config
 
 
 def pretraining() -> ConfigDict:
@@ -132,5 +136,6 @@ def pretraining() -> ConfigDict:
     config.log_every = 20
     config.checkpoint = {"every": 1000, "keep": 3}
     config.evaluation = evaluation()
-    config.evaluation.every = placeholder(int)  # steps; None: only at the end
+    config.lock()
+    config.evaluation.evaluators.unlock()
     return config

@@ -14,6 +14,7 @@ from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.storage import (
     CheckpointStore,
     abstract,
+    committed_steps,
     find_checkpoint,
     restore_item,
 )
@@ -38,11 +39,18 @@ from vlp_jax.training.state import TrainState, create_sharded, make_state, state
 from vlp_jax.training.step import make_train_step
 
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
+WEIGHTS = dict.fromkeys(("model", "average"))  # what an evaluation may look at
 
 
 def make_plan(config: ConfigDict) -> Plan:
     if config.steps is None:
         raise ConfigError("config.steps is not given; set --config.steps=NUMBER")
+    lookup(WEIGHTS, config.evaluation.weights, "evaluation.weights")
+    if config.evaluation.weights == "average" and config.average_decay is None:
+        raise ConfigError(
+            "evaluation.weights is 'average', but this run keeps no moving average; "
+            "set --config.average_decay=0.999, for example"
+        )
     return Plan(
         total_steps=config.steps,
         last_step=min(config.steps, config.stop_after or config.steps),
@@ -76,8 +84,7 @@ class TrainingRun:
         self.source = build.make_source(config.data.train, "data.train")
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
-        self.store = CheckpointStore(workdir, config.checkpoint.keep)
-        self.first_step = self.store.latest_step() or 0
+        self.first_step = max(committed_steps(workdir), default=0)
         self.tokenizer = self._tokenizer()
         self.model = build.make_model(config, self.preprocessing, self.tokenizer)
         self.optimizer = build.pick(
@@ -114,9 +121,10 @@ class TrainingRun:
                 self.config.seed,
             )
 
+        like = items_of(state_shapes(make, self.mesh))
+        self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         if not self.first_step:
             return create_sharded(make, self.mesh)
-        like = items_of(state_shapes(make, self.mesh))
         items = self.store.restore(self.first_step, like)
         folder = find_checkpoint(self.workdir)
         self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
@@ -277,7 +285,7 @@ def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoin
 
 def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTree]:
     """The variables of a checkpoint, copied to every device of the mesh."""
-    lookup({"model": 0, "average": 0}, weights, "weights")
+    lookup(WEIGHTS, weights, "weights")
     shapes = dict(jax.eval_shape(init, jax.random.key(0)))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     like = abstract(shapes, jax.tree.map(lambda x: everywhere, shapes))

@@ -7,14 +7,14 @@ from absl import flags
 
 from vlp_jax import cli
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.core.logs import say
+from vlp_jax.core.logs import say, size_of
 
 flags.DEFINE_string("workdir", None, "Folder of checkpoints and metrics.")
 cli.define_config("The recipe, such as configs/quickstart.py.")
 
 
 def main() -> None:
-    config = cli.get_config()
+    config = cli.get_config("objectives", "configs/quickstart.py")
     workdir = flags.FLAGS.workdir
     if config is None or workdir is None:
         raise ConfigError(
@@ -29,10 +29,9 @@ def main() -> None:
     say(f"vlp_jax.train  {config.name or flags.FLAGS['config'].value}", style="bold")
     mesh = ", ".join(f"{axis} {size}" for axis, size in run.mesh.shape.items())
     say(f"  devices   {jax.device_count()} x {jax.devices()[0].device_kind} ({mesh})")
-    say(f"  data      {run.source.name}, {len(run.source):,} samples")
-    say(
-        f"  text      {run.tokenizer.vocab_size:,} tokens, length {run.tokenizer.length}"
-    )
+    say(f"  data      {run.source.name}, {size_of(run.source)}")
+    tokenizer = run.tokenizer
+    say(f"  text      {tokenizer.vocab_size:,} tokens, length {tokenizer.length}")
     plan = run.plan
     passes = plan.last_step * plan.batch_size / len(run.source)
     say(

@@ -20,6 +20,16 @@ from vlp_jax.core.types import PyTree
 
 CHECKPOINTS = "checkpoints"
 ITEMS = ("model", "average", "training")
+ADVICE = ". Use the settings that it was saved with, or another workdir"
+
+
+def committed_steps(workdir: Path | str) -> list[int]:
+    """The steps that are completely on disk, oldest first.
+
+    A step that is being written, or that a crash left half written, has another name.
+    """
+    found = (Path(workdir) / CHECKPOINTS).glob("*")
+    return sorted(int(path.name) for path in found if path.name.isdigit())
 
 
 def find_checkpoint(path: Path | str) -> Path:
@@ -27,14 +37,13 @@ def find_checkpoint(path: Path | str) -> Path:
     path = Path(path).absolute()
     if (path / FOLDER).is_dir():
         return path
-    folder = path / CHECKPOINTS
-    steps = [p for p in folder.glob("*") if p.name.isdigit()] if folder.is_dir() else []
+    steps = committed_steps(path)
     if not steps:
         raise ConfigError(
-            f"no checkpoint at {path}; expected the workdir of a training run or one of "
-            f"its {CHECKPOINTS}/<step> folders"
+            f"no checkpoint at {path}; expected the workdir of a training run or one "
+            f"of its {CHECKPOINTS}/<step> folders"
         )
-    return max(steps, key=lambda p: int(p.name))
+    return path / CHECKPOINTS / str(steps[-1])
 
 
 def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:
@@ -45,7 +54,7 @@ def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:
     """
     with ocp.StandardCheckpointer() as checkpointer:
         saved = checkpointer.metadata(step_folder / item).item_metadata.tree
-        trees.check_same(like, saved, f"{item} of checkpoint {step_folder}")
+        trees.check_same(like, saved, f"{item} of checkpoint {step_folder}", ADVICE)
         return checkpointer.restore(step_folder / item, like)
 
 
@@ -71,10 +80,6 @@ class CheckpointStore:
             item_handlers=handlers,
         )
 
-    def latest_step(self) -> int | None:
-        """The newest committed step, as the disk has it."""
-        return max(self._manager.all_steps(), default=None)
-
     def save(
         self, step: int, items: dict[str, PyTree], files: dict[str, bytes]
     ) -> None:
@@ -86,6 +91,12 @@ class CheckpointStore:
     def restore(self, step: int, like: dict[str, PyTree]) -> dict[str, PyTree]:
         """The items of a step, each shaped and placed as in `like`."""
         folder = self.folder / str(step)
+        saved = [item for item in ITEMS if (folder / item).is_dir()]
+        if set(saved) != set(like):
+            raise ConfigError(
+                f"checkpoint {folder} holds {', '.join(saved)}, but this run keeps "
+                f"{', '.join(like)}{ADVICE}"
+            )
         return {item: restore_item(folder, item, tree) for item, tree in like.items()}
 
     def close(self) -> None:

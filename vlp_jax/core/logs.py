@@ -10,6 +10,8 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vlp_jax.core.types import Source
+
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -20,6 +22,13 @@ def say(text: str = "", style: str | None = None) -> None:
     """One line for the person who started the run; only process 0 talks."""
     if jax.process_index() == 0:
         console.print(text, style=style, markup=False)
+
+
+def size_of(source: Source) -> str:
+    """'1,000 samples (left out: 3 caption_missing)'."""
+    dropped = getattr(source, "dropped", None) or {}
+    left_out = ", ".join(f"{n:,} {cause}" for cause, n in sorted(dropped.items()))
+    return f"{len(source):,} samples" + (f" (left out: {left_out})" if dropped else "")
 
 
 def read_rows(workdir: Path | str) -> list[dict[str, Any]]:

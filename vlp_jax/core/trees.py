@@ -31,22 +31,26 @@ def count(tree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def check_same(expected, given, what: str, shown: int = 3) -> None:
+def check_same(expected, given, what: str, advice: str = "", shown: int = 3) -> None:
     """ConfigError unless both trees have the same paths, shapes and dtypes.
 
-    The message lists missing, unexpected and wrong-shape paths separately.
+    The message lists the paths that are missing, unexpected, or of the wrong shape or
+    dtype, each kind by itself.
     """
     expected, given = flatten(expected), flatten(given)
+    both = [p for p in expected if p in given]
     problems = {
         "missing": [p for p in expected if p not in given],
         "unexpected": [p for p in given if p not in expected],
         "wrong shape": [
-            f"{p} (expected {expected[p].dtype}{list(expected[p].shape)}, "
-            f"got {given[p].dtype}{list(given[p].shape)})"
-            for p in expected
-            if p in given
-            and (expected[p].shape, expected[p].dtype)
-            != (given[p].shape, given[p].dtype)
+            f"{p} (expected {list(expected[p].shape)}, got {list(given[p].shape)})"
+            for p in both
+            if tuple(expected[p].shape) != tuple(given[p].shape)
+        ],
+        "wrong dtype": [
+            f"{p} (expected {expected[p].dtype}, got {given[p].dtype})"
+            for p in both
+            if expected[p].dtype != given[p].dtype
         ],
     }
     said = [
@@ -56,4 +60,4 @@ def check_same(expected, given, what: str, shown: int = 3) -> None:
         if paths
     ]
     if said:
-        raise ConfigError(f"{what} does not fit the model. " + "; ".join(said))
+        raise ConfigError(f"{what} does not fit: {'; '.join(said)}{advice}")

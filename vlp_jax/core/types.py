@@ -31,7 +31,7 @@ class Region:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One sample of a source: an encoded image (or uint8 array [H, W, 3]) and truths."""
+    """One sample: an encoded image (or a uint8 array [H, W, 3]) and what is true."""
 
     image: bytes | np.ndarray
     captions: tuple[str, ...] = ()
@@ -45,7 +45,8 @@ class Source(Protocol):
     """Random access to examples.
 
     `source[i]` raises BadSample when example i cannot be read. `class_names` names
-    the labels; it is empty when the source has none.
+    the labels; it is empty when the source has none. A source that leaves something
+    out when it is opened counts it by cause in a Counter `dropped`.
     """
 
     name: str

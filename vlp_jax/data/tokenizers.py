@@ -84,6 +84,8 @@ class Tokenizer:
             CANONICALISE, self.canonicalise, "canonicalise of the tokenizer"
         )
         pretrained.init_kwargs["canonicalise"] = self.canonicalise  # for save
+        for how_loaded in ("is_local", "local_files_only"):  # is not worth saving
+            pretrained.init_kwargs.pop(how_loaded, None)
         self._pretrained, self.length = pretrained, length
         self.bos_id = first_known(pretrained.bos_token_id, pretrained.cls_token_id)
         self.eos_id = first_known(pretrained.eos_token_id, pretrained.sep_token_id)

@@ -65,10 +65,19 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def table(reports: Sequence[Report]) -> Table:
     """The metrics of all reports, for the terminal."""
-    result = Table("dataset", "task", "metric")
-    result.add_column("value", justify="right")
+    result = Table()
+    for heading in ("dataset", "task", "metric", "value"):
+        right = heading == "value"
+        result.add_column(
+            heading, justify="right" if right else "left", overflow="fold"
+        )
     for report in reports:
         for name, value in report.metrics.items():
-            result.add_row(escape(report.dataset), report.task, name, f"{value:.4f}")
+            result.add_row(
+                escape(report.dataset),
+                report.task.removeprefix("zeroshot_"),
+                name,
+                f"{value:.4f}",
+            )
         result.add_section()
     return result

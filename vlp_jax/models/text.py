@@ -49,7 +49,7 @@ class TextTransformer(nn.Module):
         if tokens.shape[1] > self.length:
             raise ConfigError(
                 f"the text tower was built for {self.length} tokens and got "
-                f"{tokens.shape[1]}; set model.text.length"
+                f"{tokens.shape[1]}; set tokenizer.length"
             )
         embedding = self.param(
             "token_embedding",

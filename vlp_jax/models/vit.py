@@ -45,11 +45,11 @@ class ViT(nn.Module):
         if images.shape[1:] != (size, size, 3):
             raise ConfigError(
                 f"the image tower was built for {size}x{size} pixels and got "
-                f"{images.shape[1]}x{images.shape[2]}; set model.image.image_size"
+                f"{images.shape[1]}x{images.shape[2]}; set preprocessing.image_size"
             )
         if size % patch:
             raise ConfigError(
-                f"model.image: image_size {size} is not a multiple of patch_size {patch}"
+                f"image_size {size} is not a multiple of model.image.patch_size {patch}"
             )
         # A strided convolution is this product; as a product it is faster on CPU.
         patches = rearrange(

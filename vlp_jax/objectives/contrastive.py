@@ -26,7 +26,7 @@ def dense_loss(
     image: Float[Array, "B D"],
     text: Float[Array, "B D"],
     logit_scale: Float[Array, ""],
-    valid: Bool[Array, "B"],
+    valid: Bool[Array, " B"],
 ) -> Float[Array, ""]:
     """The sum of the loss over valid pairs, from the whole B x B matrix.
 
@@ -46,6 +46,11 @@ def tiled_loss(mesh: Mesh, tile_size: int = 1024):
     Each device gathers the text embeddings and visits them in tiles; a tile of logits
     serves both directions and is computed again in the backward pass, so nothing of
     size b x B is ever stored.
+
+    The tiles hold negatives only. With the margin m_k = logsumexp_{j != k}(S_kj) - S_kk,
+    CE_k = softplus(m_k) and dCE_k/dS_kk = -sigmoid(m_k): unlike logsumexp(S_k) - S_kk
+    and softmax - 1 these keep their precision when the positives win, however small
+    the loss and its gradient have become.
     """
     pair_rows = (ROWS, ROWS, SAME, ROWS)
     forward = collectives.map_rows(
@@ -66,8 +71,8 @@ def tiled_loss(mesh: Mesh, tile_size: int = 1024):
         return forward(image, text, logit_scale, valid)[0]
 
     def loss_forward(*inputs):
-        total, row_lse, column_lse = forward(*inputs)
-        return total, (*inputs, row_lse, column_lse)
+        total, *margins = forward(*inputs)
+        return total, (*inputs, *margins)
 
     def loss_backward(residuals, cotangent):
         return *backward(*residuals, cotangent), None
@@ -84,10 +89,19 @@ def _tiles(x: jax.Array, tile_size: int) -> jax.Array:
     return rearrange(x, "(tile column) ... -> tile column ...", column=tile)
 
 
-def _logits(image, text, scale, valid, text_valid):
-    """Masked logits of one tile, [b, tile] in float32."""
+def _everyone(text, valid):
+    """(texts of the batch, their valid mask, their positions; positions at home)."""
+    texts, texts_valid = collectives.gather_rows(text), collectives.gather_rows(valid)
+    positions = jnp.arange(len(texts))
+    return texts, texts_valid, positions, collectives.own_rows(positions, len(text))
+
+
+def _negatives(image, scale, valid, home, columns):
+    """(logits of one tile in float32, where they are negatives), both [b, tile]."""
+    text, text_valid, positions = columns
     products = jnp.matmul(image, text.T, preferred_element_type=jnp.float32)
-    return jnp.where(valid[:, None] & text_valid, scale * products, MASKED)
+    pairs = valid[:, None] & text_valid & (home[:, None] != positions)
+    return jnp.where(pairs, scale * products, MASKED), pairs
 
 
 def _positives(image, text, scale):
@@ -96,13 +110,14 @@ def _positives(image, text, scale):
 
 
 def _local_forward(image, text, logit_scale, valid, tile_size):
-    """One device's share: (total over the batch, log-sum-exp of its rows, columns)."""
+    """One device's share: (total over the batch, margins of rows, of columns)."""
     scale = jnp.exp(logit_scale)
     b = len(image)
+    *everyone, home = _everyone(text, valid)
 
     def visit(rows, columns):
         row_max, row_sum = rows
-        logits = _logits(image, columns[0], scale, valid, columns[1])
+        logits, _ = _negatives(image, scale, valid, home, columns)
         new_max = jnp.maximum(row_max, logits.max(axis=1))
         row_sum = row_sum * jnp.exp(row_max - new_max)
         row_sum = row_sum + jnp.exp(logits - new_max[:, None]).sum(axis=1)
@@ -110,63 +125,68 @@ def _local_forward(image, text, logit_scale, valid, tile_size):
         column_sum = jnp.exp(logits - column_max).sum(axis=0)
         return (new_max, row_sum), (column_max, column_sum)
 
-    texts = _tiles(collectives.gather_rows(text), tile_size)
-    texts_valid = _tiles(collectives.gather_rows(valid), tile_size)
     start = jnp.full(b, MASKED), jnp.zeros(b)
     rows, columns = jax.lax.scan(
-        visit, jax.tree.map(collectives.varying, start), (texts, texts_valid)
+        visit,
+        jax.tree.map(collectives.varying, start),
+        tuple(_tiles(x, tile_size) for x in everyone),
     )
-    row_lse = rows[0] + jnp.log(rows[1])
+    positives = _positives(image, text, scale)
+    of_rows = rows[0] - positives + jnp.log(rows[1])
     column_max, column_sum = (x.reshape(-1) for x in columns)
     highest = collectives.max_over_rows(column_max)
     column_sum = collectives.sum_over_rows(column_sum * jnp.exp(column_max - highest))
-    column_lse = collectives.own_rows(highest + jnp.log(column_sum), b)
-    loss = (row_lse + column_lse) / 2 - _positives(image, text, scale)
-    total = collectives.sum_over_rows(jnp.where(valid, loss, 0).sum())
-    return total, row_lse, column_lse
+    highest, column_sum = (collectives.own_rows(x, b) for x in (highest, column_sum))
+    of_columns = highest - positives + jnp.log(column_sum)
+    loss = jax.nn.softplus(of_rows) + jax.nn.softplus(of_columns)
+    total = collectives.sum_over_rows(jnp.where(valid, loss / 2, 0).sum())
+    return total, of_rows, of_columns
 
 
 def _local_backward(
-    image, text, logit_scale, valid, row_lse, column_lse, cotangent, tile_size
+    image, text, logit_scale, valid, of_rows, of_columns, cotangent, tile_size
 ):
     """One device's share of the gradients of image, text and logit_scale.
 
-    The gradient of S is G = (softmax over rows + softmax over columns) / 2 - 1. The
-    softmaxes are summed tile by tile; the 1 of the positives is taken off once, at
-    home. sum(G * S) is written with S - S_kk, which avoids cancellation.
+    The gradient of S is G = (softmax over rows + softmax over columns) / 2 - 1: the
+    negatives tile by tile, the positives once, at home. sum(G * S) is written with
+    S - S_kk, which avoids cancellation and makes the positives' part vanish.
     """
     scale = jnp.exp(logit_scale)
     positives = _positives(image, text, scale)
+    row_loss = jax.nn.softplus(of_rows)
+    *everyone, home = _everyone(text, valid)
+    everyone += map(collectives.gather_rows, (jax.nn.softplus(of_columns), positives))
 
     def visit(carry, columns):
         image_gradient, scale_gradient = carry
-        texts, texts_valid, lse, their_positives = columns
-        logits = _logits(image, texts, scale, valid, texts_valid)
-        pairs = valid[:, None] & texts_valid
-        by_row = jnp.where(pairs, jnp.exp(logits - row_lse[:, None]), 0)
-        by_column = jnp.where(pairs, jnp.exp(logits - lse), 0)
+        *columns, column_loss, their_positives = columns
+        logits, pairs = _negatives(image, scale, valid, home, columns)
+        row_gap, column_gap = logits - positives[:, None], logits - their_positives
+        by_row = jnp.where(pairs, jnp.exp(row_gap - row_loss[:, None]), 0)
+        by_column = jnp.where(pairs, jnp.exp(column_gap - column_loss), 0)
         weights = (by_row + by_column).astype(image.dtype)
-        image_gradient += jnp.matmul(weights, texts, preferred_element_type=jnp.float32)
+        image_gradient += jnp.matmul(
+            weights, columns[0], preferred_element_type=jnp.float32
+        )
         text_gradient = jnp.matmul(weights.T, image, preferred_element_type=jnp.float32)
-        scale_gradient += (by_row * (logits - positives[:, None])).sum()
-        scale_gradient += (by_column * (logits - their_positives)).sum()
+        scale_gradient += (by_row * row_gap + by_column * column_gap).sum()
         return (image_gradient, scale_gradient), text_gradient
 
-    everywhere = [
-        collectives.gather_rows(x) for x in (text, valid, column_lse, positives)
-    ]
-    columns = tuple(_tiles(x, tile_size) for x in everywhere)
     start = jnp.zeros(image.shape), jnp.zeros(())
     (image_gradient, scale_gradient), text_gradient = jax.lax.scan(
-        visit, jax.tree.map(collectives.varying, start), columns
+        visit,
+        jax.tree.map(collectives.varying, start),
+        tuple(_tiles(x, tile_size) for x in everyone),
     )
     text_gradient = rearrange(text_gradient, "tile column d -> (tile column) d")
-    batch = len(everywhere[0])  # without the rows that fill the last tile
+    batch = len(everyone[0])  # without the rows that fill the last tile
     text_gradient = collectives.sum_to_own_rows(text_gradient[:batch])
-    home = valid[:, None] * 2.0
+    pull = jax.nn.sigmoid(of_rows) + jax.nn.sigmoid(of_columns)
+    pull = jnp.where(valid, pull, 0)[:, None]
     factor = cotangent * scale / 2
-    image_gradient = factor * (image_gradient - home * text)
-    text_gradient = factor * (text_gradient - home * image)
+    image_gradient = factor * (image_gradient - pull * text)
+    text_gradient = factor * (text_gradient - pull * image)
     scale_gradient = collectives.sum_over_rows(scale_gradient) * cotangent / 2
     return (
         image_gradient.astype(image.dtype),

@@ -44,7 +44,7 @@ def make_train_step(
         average = state.average
         if average_decay is not None:
             average = moving_average(average, params, average_decay)
-        metrics["gradient_norm"] = optax.global_norm(gradients)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
         state = TrainState(
             step=state.step + 1,
             params=params,

@@ -32,12 +32,13 @@ COLOURS = {
     "pink": (255, 150, 190),
     "white": (245, 245, 245),
 }
-SIZES = {"small": 0.22, "big": 0.33}  # side of a digit as a share of the canvas
+SIZES = {"small": 0.23, "big": 0.32}  # side of a digit as a share of the canvas
 DIGIT_COUNT_WEIGHTS = {1: 0.5, 2: 0.3, 3: 0.2}
 SPLITS = {"train": 0, "test": 1}
 COLOUR_NAMES, SIZE_NAMES = tuple(COLOURS), tuple(SIZES)
 RELATIONS = ("alone", "row", "column")
-GRID = 6
+GRID = 3
+JITTER = 0.03  # of the canvas
 HELD_OUT = 5  # every fifth scan of a digit, and about a fifth of the combinations
 
 
@@ -104,23 +105,22 @@ def scans_by_digit(split: str) -> tuple[np.ndarray, ...]:
 
 
 def place(scene: Scene, canvas: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Boxes (x0, y0, x1, y1) in pixels: one slot a digit along the relation's axis.
+    """Boxes (x0, y0, x1, y1) in pixels.
 
-    Digits sit near the points of a coarse grid, give or take a pixel or two: that is
-    what lets a small model learn to read them within minutes.
+    The canvas has GRID x GRID cells, and a digit sits in the middle of one, give or
+    take a little. Digits of a row share a row of cells, so that 'left of' is never
+    'above' as well.
     """
     boxes = []
-    slot = canvas / len(scene.digits)
     cell = canvas / GRID
-    for position, digit in enumerate(scene.digits):
+    across = rng.integers(GRID)
+    columns = np.sort(rng.permutation(GRID)[: len(scene.digits)])
+    for digit, along in zip(scene.digits, columns, strict=True):
         side = round(SIZES[digit.size] * canvas)
-        start = position * slot
-        along, across = rng.random(2)
-        along = start + cell * int(along * ((slot - side) // cell + 1))
-        across = cell * int(across * ((canvas - side) // cell + 1))
-        x, y = (across, along) if scene.relation == "column" else (along, across)
-        jitter = rng.integers(-1, 2, size=2) * round(canvas / 48)
-        x, y = np.clip(np.round((x, y)) + jitter, 0, canvas - side).astype(int).tolist()
+        centre = (across, along) if scene.relation == "column" else (along, across)
+        corner = (np.array(centre) + 0.5) * cell - side / 2
+        corner += rng.uniform(-JITTER, JITTER, size=2) * canvas
+        x, y = corner.round().clip(0, canvas - side).astype(int).tolist()
         boxes.append((x, y, x + side, y + side))
     return boxes
 

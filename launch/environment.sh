@@ -1,0 +1,36 @@
+# Sourced by the scripts beside it: the virtual environment .venv and its packages.
+
+# XLA keeps what it compiled; a second start then takes seconds.
+export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$PWD/.cache/jax}"
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.5
+
+# install REQUIREMENTS: makes .venv, activates it, and installs what is not there yet.
+install() {
+    local python stamp
+    if [[ ! -x .venv/bin/python ]]; then
+        python="$(find_python)"
+        echo "Making .venv with $("$python" --version)"
+        "$python" -m venv .venv
+    fi
+    source .venv/bin/activate
+    stamp=".venv/installed-$(cat requirements.txt "$1" | cksum | cut -d' ' -f1)"
+    if [[ ! -e "$stamp" ]]; then
+        echo "Installing $1 (a minute or two)"
+        python -m pip install --quiet --disable-pip-version-check -r "$1"
+        touch "$stamp"
+    fi
+}
+
+# The newest Python on the path that is at least 3.11.
+find_python() {
+    local name
+    for name in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do
+        if [[ -n "$name" ]] && "$name" -c \
+            'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "error: no Python >= 3.11 found; install one, or set PYTHON=/path/to/it" >&2
+    return 78
+}

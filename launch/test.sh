@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them; --all adds the long ones.
+# Needs Python 3.11 or newer with pip; works from any directory and a second time.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/environment.sh
+
+install tests/requirements.txt
+ruff check .
+ruff format --check .
+python -m pytest --durations=15 "$@"

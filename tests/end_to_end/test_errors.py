@@ -1,0 +1,283 @@
+"""What a person gets wrong: exit code 78, at most two lines, and nothing is touched."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from vlp_jax.cli import CONFIG_WRONG
+from vlp_jax.core.logs import read_rows
+
+TINY = "--config=tests/end_to_end/tiny.py"
+FOLDER = "--config.data.train.kind=image_folder"
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """{path: digest} of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def assert_explained(found, *said: str) -> None:
+    assert found.code == CONFIG_WRONG, found
+    assert found.err.startswith("error: ")
+    assert len(found.err.splitlines()) <= 2, found.err
+    assert "Traceback" not in found.err + found.out
+    assert not [line for line in found.out.splitlines() if line.startswith("step ")]
+    missing = [words for words in said if words not in found.err]
+    assert not missing, f"{missing} not in: {found.err}"
+
+
+# name: (flags, words of the message). W is the folder of a finished run, DIR one with
+# pictures and captions.csv; both must be untouched afterwards.
+TRAIN = {
+    "misspelt section": (
+        (TINY, "--workdir=W", "--config.modle.image.width=1"),
+        (
+            "unknown setting 'modle'; did you mean 'model'?",
+            "--config.modle.image.width",
+        ),
+    ),
+    "misspelt setting": (
+        (TINY, "--workdir=W", "--config.batch_size=8", "--config.model.image.widht=1"),
+        (
+            "unknown setting 'widht'; did you mean 'width'?",
+            "--config.model.image.widht",
+        ),
+    ),
+    "setting like no other": (
+        (TINY, "--workdir=W", "--config.xyz=1"),
+        ("unknown setting 'xyz'", "--help_config"),
+    ),
+    "value of another type": (
+        (TINY, "--workdir=W", "--config.batch_size=many"),
+        ("--config.batch_size=many", "invalid literal for int()"),
+    ),
+    "misspelt flag": (
+        (TINY, "--wrkdir=W"),
+        ("'wrkdir'", "did you mean: workdir?", "--help"),
+    ),
+    "words without a flag": ((TINY, "--workdir=W", "more"), ("argument 'more'",)),
+    "no workdir": ((TINY,), ("--config=configs/quickstart.py --workdir=runs/",)),
+    "no recipe": (
+        ("--workdir=W",),
+        ("--config=configs/quickstart.py --workdir=runs/",),
+    ),
+    "setting without a recipe": (
+        ("--workdir=W", "--config.steps=3"),
+        ("--config.steps", "give --config=FILE.py"),
+    ),
+    "recipe that is not there": (
+        ("--config=configs/quikstart.py", "--workdir=W"),
+        ("configs/quikstart.py: no such file", "configs/quickstart.py"),
+    ),
+    "recipe of another program": (
+        ("--config=configs/evaluate/image_folder.py", "--workdir=W"),
+        ("not meant for this program", "configs/quickstart.py"),
+    ),
+    "unknown kind of source": (
+        (TINY, "--workdir=W", "--config.data.train.kind=digit_scene"),
+        ("data.train.kind 'digit_scene'", "image_folder", "'digit_scenes'?"),
+    ),
+    "setting of another kind": (
+        (TINY, "--workdir=W", "--config.data.train.root=DIR"),
+        ("'digit_scenes' has no setting 'root'", "it knows: split, size, canvas"),
+    ),
+    "nothing to learn": (
+        (TINY, "--workdir=W", "--config.objectives.contrastive.weight=0"),
+        ("every objective has weight 0", "--config.objectives.contrastive.weight=1"),
+    ),
+    "no folder given": (
+        ("--config=configs/quickstart.py", "--workdir=W", FOLDER),
+        ("needs the setting 'root'",),
+    ),
+    "folder that is not there": (
+        (
+            "--config=configs/quickstart.py",
+            "--workdir=W",
+            FOLDER,
+            "--config.data.train.root=DIR/missing",
+            "--config.data.train.captions=captions.csv",
+        ),
+        ("no folder 'DIR/missing'", "set root"),
+    ),
+    "captions file that is not there": (
+        (
+            "--config=configs/quickstart.py",
+            "--workdir=W",
+            FOLDER,
+            "--config.data.train.root=DIR",
+            "--config.data.train.captions=pairs.csv",
+        ),
+        ("no captions table 'pairs.csv'", "looked in 'DIR'"),
+    ),
+    "captions without the column": (
+        (
+            "--config=configs/quickstart.py",
+            "--workdir=W",
+            FOLDER,
+            "--config.data.train.root=DIR",
+            "--config.data.train.captions=captions.csv",
+            "--config.data.train.caption_column=text",
+        ),
+        (
+            "DIR/captions.csv",
+            "no column 'text'",
+            "columns are: image, caption",
+            "caption_column",
+        ),
+    ),
+    "tokenizer folder that is not there": (
+        (TINY, "--workdir=DIR/new", "--config.tokenizer.path=./tokenizer"),
+        ("no tokenizer folder './tokenizer'", "give one, or a hub name"),
+    ),
+    "average that is not kept": (
+        (
+            "--config=configs/quickstart.py",
+            "--workdir=W",
+            "--config.evaluation.weights=average",
+        ),
+        ("keeps no moving average", "--config.average_decay=0.999"),
+    ),
+    "longer warm-up than training": (
+        (TINY, "--workdir=W", "--config.learning_rate.warmup_steps=41"),
+        ("warmup_steps is 41", "between 0 and the run's 40 steps"),
+    ),
+    "checkpoint of another shape": (
+        (TINY, "--workdir=W", "--config.steps=50", "--config.model.image.width=48"),
+        (
+            "wrong shape: params/image/class_token (expected [48], got [32])",
+            "Use the settings that it was saved with, or another workdir",
+        ),
+    ),
+    "checkpoint of a deeper model": (
+        (TINY, "--workdir=W", "--config.steps=50", "--config.model.text.depth=2"),
+        (" missing: params/text/encoder/block_1/attention/", "another workdir"),
+    ),
+}
+EVALUATE = {
+    "folder without a checkpoint": (
+        ("--checkpoint=DIR", "--output=DIR/out"),
+        ("no checkpoint at DIR", "workdir of a training run", "checkpoints/<step>"),
+    ),
+    "no output": (
+        ("--checkpoint=W",),
+        ("--checkpoint=runs/quickstart --output=runs/",),
+    ),
+    "training recipe": (
+        ("--checkpoint=W", "--output=DIR/out", "--config=configs/quickstart.py"),
+        ("not meant for this program", "configs/evaluate/image_folder.py"),
+    ),
+    "data without captions": (
+        (
+            "--checkpoint=W",
+            "--output=DIR/out",
+            "--config=configs/evaluate/image_folder.py",
+            "--config.data.root=DIR",
+            "--config.data.captions=captions.tsv",
+        ),
+        ("no captions table 'captions.tsv'",),
+    ),
+    "data without a root": (
+        (
+            "--checkpoint=W",
+            "--output=DIR/out",
+            "--config=configs/evaluate/image_folder.py",
+        ),
+        ("needs the setting 'root'",),
+    ),
+    "unknown weights": (
+        (
+            "--checkpoint=W",
+            "--output=DIR/out",
+            "--config=configs/evaluate/digit_scenes.py",
+            "--config.weights=averag",
+        ),
+        ("unknown weights 'averag'", "did you mean 'average'?"),
+    ),
+}
+CASES = [("train", name) for name in TRAIN] + [("evaluate", name) for name in EVALUATE]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES, ids=[" ".join(c) for c in CASES])
+def test_it_is_explained(program, tiny_run, tmp_path, name, case):
+    flags, said = {"train": TRAIN, "evaluate": EVALUATE}[name][case]
+    (tmp_path / "captions.csv").write_text("image,caption\na.jpg,a picture\n")
+
+    def fill_in(text: str) -> str:
+        return text.replace("=W", f"={tiny_run.workdir}").replace("DIR", str(tmp_path))
+
+    folders = tiny_run.workdir, tmp_path
+    before = [fingerprint(folder) for folder in folders]
+    found = program(name, *map(fill_in, flags))
+    assert_explained(found, *map(fill_in, said))
+    assert [fingerprint(folder) for folder in folders] == before
+
+
+def test_a_batch_that_the_devices_cannot_share(program, tmp_path):
+    flags = (TINY, f"--workdir={tmp_path / 'run'}", "--config.batch_size=12")
+    found = program("train", *flags, devices=8)
+    assert_explained(found, "batch_size 12", "8 devices", "for example 16")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mesh_that_is_no_arrangement_of_the_devices(program, tmp_path):
+    flags = (TINY, f"--workdir={tmp_path / 'run'}", "--config.mesh.fsdp=3")
+    found = program("train", *flags, devices=8)
+    assert_explained(found, "does not fill 8 devices")
+    assert not (tmp_path / "run").exists()
+
+
+RECIPES = {
+    "no number of steps": (
+        "config.steps = None",
+        ("steps is not given", "--config.steps"),
+    ),
+    "a setting that does not exist": (
+        "config.learning_rate.peek = 1e-3",
+        ("unknown setting 'peek'; did you mean 'peak'?",),
+    ),
+    "an update with one": (
+        "config.data.train.update(kind='digit_scenes', canvass=48)",
+        ("unknown setting 'canvass'; did you mean 'canvas'?",),
+    ),
+    "a value of another type": (
+        "config.batch_size = 'many'",
+        ("TypeError", "batch_size"),
+    ),
+    "a line that is no Python": ("config.steps = = 3", ("SyntaxError", "line")),
+    "a package that is not there": (
+        "import nonsense_",
+        ("No module named 'nonsense_'",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RECIPES)
+def test_a_recipe_with(program, recipe_file, tmp_path, case):
+    line, said = RECIPES[case]
+    path = recipe_file(line)
+    found = program("train", f"--config={path}", f"--workdir={tmp_path / 'run'}")
+    assert_explained(found, *said)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_has_begun_loses_nothing(program, recipe_file, tmp_path):
+    """Wrong commands on an unfinished run; the right one then goes on from its step."""
+    workdir = f"--workdir={tmp_path / 'run'}"
+    program("train", TINY, workdir, "--config.stop_after=7").check()
+    before = fingerprint(tmp_path / "run")
+    wider = program("train", TINY, workdir, "--config.model.text.width=48")
+    assert_explained(wider, "wrong shape: params/text", "another workdir")
+    without = program(
+        "train", f"--config={recipe_file('config.average_decay = None')}", workdir
+    )
+    assert_explained(without, "holds model, average, training", "another workdir")
+    assert fingerprint(tmp_path / "run") == before
+
+    found = program("train", TINY, workdir, "--config.stop_after=9").check()
+    assert "going on from step 7" in found.out
+    assert [row["step"] for row in read_rows(tmp_path / "run")] == [3, 6, 7, 9]

@@ -1,0 +1,138 @@
+"""kill -9 at any moment, the same command again: nothing differs, nothing is lost."""
+
+import json
+import time
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from vlp_jax.checkpoint import description
+from vlp_jax.checkpoint.storage import CHECKPOINTS, ITEMS, committed_steps
+from vlp_jax.core import trees
+
+STEPS = 40  # of tiny.py
+TINY = "--config=tests/end_to_end/tiny.py"
+
+
+def checkpoint(workdir, step=STEPS) -> dict[str, np.ndarray]:
+    """Every array of a checkpoint by its path."""
+    folder = workdir / CHECKPOINTS / str(step)
+    with ocp.StandardCheckpointer() as checkpointer:
+        items = {item: checkpointer.restore(folder / item) for item in ITEMS}
+    return {path: np.asarray(leaf) for path, leaf in trees.flatten(items).items()}
+
+
+def files(workdir) -> dict[str, bytes]:
+    """What lies beside the weights of the last checkpoint."""
+    folder = workdir / CHECKPOINTS / str(STEPS) / description.FOLDER
+    found = description.read_folder(folder)
+    assert {"config.json", "progress.json", "tokenizer/tokenizer.json"} <= found.keys()
+    found.pop("commit_success.txt")  # orbax writes the workdir's name into it
+    return found
+
+
+def rows(workdir) -> list[dict]:
+    """The metric rows without their timing; every line must be whole."""
+    found = [
+        json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()
+    ]
+    return [{k: v for k, v in row.items() if k != "timing"} for row in found]
+
+
+def assert_same_run(workdir, reference):
+    expected, found = checkpoint(reference), checkpoint(workdir)
+    assert {p.split("/")[0] for p in found} == {"model", "average", "training"}
+    assert found.keys() == expected.keys()
+    different = [p for p in found if found[p].tobytes() != expected[p].tobytes()]
+    assert not different
+    assert all(found[p].dtype == expected[p].dtype for p in found)
+    steps = [row["step"] for row in rows(workdir)]
+    assert steps == sorted(set(steps))
+    assert rows(workdir) == rows(reference)
+    assert files(workdir) == files(reference)
+    assert committed_steps(workdir) == committed_steps(reference)
+
+
+def last_row(workdir) -> int:
+    """The step of the newest row on disk, a torn one left out."""
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith("\n")]
+    return json.loads(whole[-1])["step"] if whole else 0
+
+
+def is_saving(workdir, step: int) -> bool:
+    """Whether a step from `step` on is being written right now."""
+    names = [path.name for path in (workdir / CHECKPOINTS).glob("*")]
+    return any(not n.isdigit() and int(n.split(".")[0]) >= step for n in names)
+
+
+def kill_at(program, process, workdir, step: int, moment: str, delay: float) -> None:
+    """Kills once training has passed `step`: at a row, in a save, or some time after."""
+    reached = {
+        "row": lambda: last_row(workdir) >= step,
+        "save": lambda: is_saving(workdir, step),
+        "later": lambda: last_row(workdir) >= step,
+    }[moment]
+    deadline = time.monotonic() + 200
+    while process.poll() is None and not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    time.sleep({"row": 0, "save": delay / 20, "later": delay}[moment])
+    assert process.poll() is None, "the run ended before it could be killed"
+    program.kill(process)
+
+
+def train_with_kills(program, workdir, seed: int, kills: int, moments) -> None:
+    """Kill number k comes in the k-th part of the run, at a drawn step and moment."""
+    rng = np.random.default_rng(seed)
+    command = ("train", TINY, f"--workdir={workdir}")
+    parts = np.linspace(0, STEPS - 8, kills + 1).astype(int)
+    for low, high in zip(parts[:-1], parts[1:], strict=True):
+        step, moment = int(rng.integers(low + 1, high + 1)), str(rng.choice(moments))
+        print(f"seed {seed}: kill at step {step}, {moment}")
+        process = program.start(*command)
+        kill_at(program, process, workdir, step, moment, rng.uniform(0, 0.2))
+    program(*command).check()
+
+
+def test_killed_in_a_save_and_started_again_it_ends_the_same(
+    program, tiny_run, tmp_path
+):
+    train_with_kills(program, tmp_path, seed=0, kills=1, moments=["save"])
+    assert_same_run(tmp_path, tiny_run.workdir)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_killed_three_times_it_ends_the_same(program, tiny_run, tmp_path, seed):
+    moments = ["row", "save", "later"]
+    train_with_kills(program, tmp_path, seed, kills=3, moments=moments)
+    assert_same_run(tmp_path, tiny_run.workdir)
+
+
+def test_a_finished_run_is_left_as_it_is(program, tiny_run):
+    before = rows(tiny_run.workdir), committed_steps(tiny_run.workdir)
+    found = program("train", TINY, f"--workdir={tiny_run.workdir}").check()
+    assert "already finished" in found.out
+    assert (rows(tiny_run.workdir), committed_steps(tiny_run.workdir)) == before
+
+
+def test_what_the_reference_run_holds(tiny_run):
+    """So that the comparisons above compare something."""
+    found = checkpoint(tiny_run.workdir)
+    differs = [
+        p
+        for p in found
+        if p.startswith("average/")
+        and not np.array_equal(found[p], found["model/params/" + p[8:]])
+    ]
+    assert len(differs) > 20
+    moments = [p for p in found if "/mu/" in p or "/nu/" in p]
+    assert len(moments) == 2 * len([p for p in found if p.startswith("average/")])
+    assert [row["step"] for row in rows(tiny_run.workdir)] == sorted(
+        {*range(3, STEPS, 3), *range(10, STEPS, 10), STEPS}
+    )
+    assert jax.device_count() == 8
