@@ -13,7 +13,7 @@ def get_config():
     config = recipe.pretraining()
     config.name = "quickstart"
     config.batch_size = 256
-    config.steps = 700
+    config.steps = 1000
 
     config.data.train.kind = "digit_scenes"
     config.preprocessing.update(image_size=48, mean=(0.2,) * 3, std=(0.2,) * 3)
@@ -21,7 +21,7 @@ def get_config():
 
     config.model.embedding_size = 128
     config.model.image.update(
-        patch_size=8, width=128, depth=4, heads=4, activation="gelu"
+        patch_size=16, width=192, depth=4, heads=4, activation="gelu"
     )
     config.model.text.update(width=96, depth=2, heads=4, activation="gelu")
 
@@ -29,7 +29,8 @@ def get_config():
     config.learning_rate.update(peak=2e-3, warmup_steps=100)
     config.optimizer.weight_decay = 0.1
     config.checkpoint.every = 200
+    config.log_every = 50
 
     config.evaluation = digit_scenes.get_config()
-    config.evaluation.every = 350
+    config.evaluation.every = 500
     return config
