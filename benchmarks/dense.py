@@ -33,7 +33,8 @@ def seconds(function, *arguments) -> float:
 
 
 def main() -> None:
-    print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}")
+    device = jax.devices()[0].device_kind
+    print(f"{jax.device_count()} x {device}, jax {jax.__version__}")
     print(f"{'shape':12} {'3-D ms':>9} {'rows ms':>9} {'ratio':>6}")
     for name, (batch, tokens, width, hidden) in SHAPES.items():
         key = jax.random.key(0)

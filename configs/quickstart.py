@@ -13,7 +13,7 @@ def get_config():
     config = recipe.pretraining()
     config.name = "quickstart"
     config.batch_size = 256
-    config.steps = 1000
+    config.steps = 1100
 
     config.data.train.kind = "digit_scenes"
     config.preprocessing.update(image_size=48, mean=(0.2,) * 3, std=(0.2,) * 3)
@@ -32,5 +32,5 @@ def get_config():
     config.log_every = 50
 
     config.evaluation = digit_scenes.get_config()
-    config.evaluation.every = 500
+    config.evaluation.every = 250
     return config

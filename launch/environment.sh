@@ -4,6 +4,10 @@
 export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$PWD/.cache/jax}"
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.5
 
+# The memory of a step comes and goes with each step; huge pages make that cheap on CPU
+# (benchmarks/RESULTS.md). Understood by glibc 2.35 and newer, ignored elsewhere.
+export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
+
 # install REQUIREMENTS: makes .venv, activates it, and installs what is not there yet.
 install() {
     local python stamp

@@ -1,0 +1,1 @@
+"""Vision-language pretraining in JAX and Flax. README.md has a map of the code."""

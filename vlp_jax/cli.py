@@ -69,7 +69,7 @@ def settings(config: ConfigDict, prefix: str = "") -> dict:
 def _parse(argv: list[str]) -> list[str]:
     """Parses flags; what is wrong with them or the recipe is said in one line."""
     if {"--help", "-help", "-h"} & set(argv):
-        print(flags.FLAGS.main_module_help())
+        print(_help())
         sys.exit(0)
     try:
         rest = flags.FLAGS(argv)
@@ -82,6 +82,14 @@ def _parse(argv: list[str]) -> list[str]:
             f"unexpected argument {rest[1]!r}; settings are --flag=value", CONFIG_WRONG
         )
     return rest
+
+
+def _help() -> str:
+    """What the program is for, and its own flags."""
+    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    lines = [f"  --{flag.name:12} {flag.help}" for flag in own]
+    lines.append("  --config.path.to.key=value changes one setting of the config.")
+    return "\n".join([sys.modules["__main__"].__doc__, *lines])
 
 
 def _explain_unknown(error: flags.UnrecognizedFlagError) -> str:

@@ -7,7 +7,7 @@ but that the chosen kind lacks is an error. No default stands in two places.
 """
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -41,8 +41,11 @@ GIVEN = (
 
 def _type_of(annotation: Any) -> type:
     """The plain type that the command line should parse for an annotation."""
-    for option in typing.get_args(annotation) or (annotation,):
-        origin = typing.get_origin(option) or option
+    options = typing.get_args(annotation) or (annotation,)
+    origins = [typing.get_origin(option) or option for option in options]
+    if str in origins and Sequence in origins:
+        return object  # a name, or several in Python's notation
+    for origin in origins:
         if origin in (bool, int, float, str, tuple):
             return origin
     return tuple if typing.get_origin(annotation) is tuple else str
@@ -64,6 +67,13 @@ def block(table: Mapping[str, Callable], kind: str | None, **chosen: Any) -> Con
     """Settings of one thing out of a table: its kind, then every keyword."""
     config = ConfigDict({"kind": placeholder(str), **keywords(table)})
     config.update({"kind": kind, **chosen} if kind else chosen)
+    return config
+
+
+def tower(table: Mapping[str, Callable], kind: str) -> ConfigDict:
+    """Settings of a tower; `size` names a set of them (models/sizes.py)."""
+    config = block(table, kind)
+    config.size = placeholder(str)
     return config
 
 
@@ -97,7 +107,6 @@ def evaluation() -> ConfigDict:
 
 def pretraining() -> ConfigDict:
     """Settings of a training run; a recipe fills in what its paper says."""
-    tower = {"size": placeholder(str)}
     config = ConfigDict()
     config.name = placeholder(str)
     config.seed = 0
@@ -120,8 +129,8 @@ def pretraining() -> ConfigDict:
     }
     config.model = {
         **keywords({"two_tower": TwoTower}),
-        "image": {**tower, **block(IMAGE_TOWERS, "vit")},
-        "text": {**tower, **block(TEXT_TOWERS, "transformer")},
+        "image": tower(IMAGE_TOWERS, "vit"),
+        "text": tower(TEXT_TOWERS, "transformer"),
     }
     del config.model.image.image_size  # it is preprocessing.image_size
     config.objectives = {

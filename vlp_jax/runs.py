@@ -16,6 +16,7 @@ from vlp_jax.checkpoint.storage import (
     abstract,
     committed_steps,
     find_checkpoint,
+    restore,
     restore_item,
 )
 from vlp_jax.core import trees
@@ -31,11 +32,18 @@ from vlp_jax.data.transforms.image import decode_image
 from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.mesh import MeshSpec, check_batch_size
-from vlp_jax.parallel.sharding import place_batch
+from vlp_jax.parallel.sharding import jit_update, place_batch
 from vlp_jax.training import schedules
 from vlp_jax.training.loop import Loop, Plan, Progress
 from vlp_jax.training.optimizer import OPTIMIZERS
-from vlp_jax.training.state import TrainState, create_sharded, make_state, state_shapes
+from vlp_jax.training.state import (
+    TrainState,
+    create_sharded,
+    items_of,
+    make_state,
+    state_from,
+    state_shapes,
+)
 from vlp_jax.training.step import make_train_step
 
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
@@ -122,16 +130,16 @@ class TrainingRun:
             )
 
         like = items_of(state_shapes(make, self.mesh))
-        self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         if not self.first_step:
             return create_sharded(make, self.mesh)
-        items = self.store.restore(self.first_step, like)
         folder = find_checkpoint(self.workdir)
+        items = restore(folder, like)
         self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
         return state_from(items)
 
     def finish(self, state: TrainState) -> TrainState:
         """Runs the loop to the plan's last step; returns when all is on disk."""
+        self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         writer = MetricsWriter(self.workdir, self.first_step)
         self._files = self._description()
         step = make_train_step(
@@ -144,7 +152,7 @@ class TrainingRun:
         )
         loop = Loop(
             plan=self.plan,
-            train_step=jax.jit(step, donate_argnums=0),
+            train_step=jit_update(step, state),
             place=lambda arrays: place_batch(arrays, self.mesh),
             describe_bad=self.samples.describe_bad,
             evaluate=self.evaluate,
@@ -152,10 +160,12 @@ class TrainingRun:
             learning_rate=self.learning_rate,
             writer=writer,
         )
+        batches = self.batches()
         try:
             with jax.set_mesh(self.mesh):
-                return loop.run(state, self.batches(), self.progress)
+                return loop.run(state, batches, self.progress)
         finally:
+            batches.close()
             writer.close()
             self.store.close()
 
@@ -202,32 +212,6 @@ class TrainingRun:
 
     def parameters(self, state: TrainState) -> int:
         return trees.count(state.params)
-
-
-def items_of(state: TrainState) -> dict[str, PyTree]:
-    """The state as the items of a checkpoint; `average` only where one is kept."""
-    items = {
-        "model": {"params": state.params, **state.variables},
-        "training": {
-            "step": state.step,
-            "optimizer": state.opt_state,
-            "objectives": state.objective_state,
-        },
-    }
-    return items | ({"average": state.average} if state.average != () else {})
-
-
-def state_from(items: dict[str, PyTree]) -> TrainState:
-    """The inverse of items_of."""
-    variables = dict(items["model"])
-    return TrainState(
-        step=items["training"]["step"],
-        params=variables.pop("params"),
-        variables=variables,
-        opt_state=items["training"]["optimizer"],
-        objective_state=items["training"]["objectives"],
-        average=items.get("average", ()),
-    )
 
 
 def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:

@@ -44,7 +44,6 @@ def main() -> None:
         say(f"  going on from step {run.first_step} of {workdir}")
     if run.first_step >= plan.last_step:
         say("This run is already finished.")
-        run.store.close()
     else:
         run.finish(state)
         say(f"Done: step {plan.last_step} is saved in {workdir}/checkpoints.")

@@ -76,7 +76,7 @@ class Programs:
                 self.kill(process)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def program(tmp_path_factory):
     programs = Programs(tmp_path_factory.mktemp("output"))
     yield programs
@@ -89,14 +89,10 @@ class Run(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory) -> Run:
+def tiny_run(program, tmp_path_factory) -> Run:
     """The run of tiny.py from start to end, for all tests to look at."""
     workdir = tmp_path_factory.mktemp("tiny") / "run"
-    programs = Programs(tmp_path_factory.mktemp("output"))
-    try:
-        found = programs("train", f"--config={TINY}", f"--workdir={workdir}").check()
-    finally:
-        programs.end()
+    found = program("train", f"--config={TINY}", f"--workdir={workdir}").check()
     return Run(workdir, found)
 
 

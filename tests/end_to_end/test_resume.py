@@ -70,7 +70,7 @@ def is_saving(workdir, step: int) -> bool:
 
 
 def kill_at(program, process, workdir, step: int, moment: str, delay: float) -> None:
-    """Kills once training has passed `step`: at a row, in a save, or some time after."""
+    """Kills once training has passed `step`: at a row, in a save, or a bit later."""
     reached = {
         "row": lambda: last_row(workdir) >= step,
         "save": lambda: is_saving(workdir, step),

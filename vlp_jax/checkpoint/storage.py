@@ -58,6 +58,17 @@ def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:
         return checkpointer.restore(step_folder / item, like)
 
 
+def restore(step_folder: Path, like: dict[str, PyTree]) -> dict[str, PyTree]:
+    """All items of a checkpoint, each shaped and placed as in `like`."""
+    saved = [item for item in ITEMS if (step_folder / item).is_dir()]
+    if set(saved) != set(like):
+        raise ConfigError(
+            f"checkpoint {step_folder} holds {', '.join(saved)}, but this run keeps "
+            f"{', '.join(like)}{ADVICE}"
+        )
+    return {item: restore_item(step_folder, item, tree) for item, tree in like.items()}
+
+
 class CheckpointStore:
     """The checkpoints of one run.
 
@@ -87,17 +98,6 @@ class CheckpointStore:
         args = {k: ocp.args.StandardSave(tree) for k, tree in items.items()}
         args[FOLDER] = SaveFiles(files)
         self._manager.save(step, args=ocp.args.Composite(**args), force=True)
-
-    def restore(self, step: int, like: dict[str, PyTree]) -> dict[str, PyTree]:
-        """The items of a step, each shaped and placed as in `like`."""
-        folder = self.folder / str(step)
-        saved = [item for item in ITEMS if (folder / item).is_dir()]
-        if set(saved) != set(like):
-            raise ConfigError(
-                f"checkpoint {folder} holds {', '.join(saved)}, but this run keeps "
-                f"{', '.join(like)}{ADVICE}"
-            )
-        return {item: restore_item(folder, item, tree) for item, tree in like.items()}
 
     def close(self) -> None:
         """Waits until everything is on disk."""

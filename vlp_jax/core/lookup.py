@@ -20,7 +20,7 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """The entry of `table` called `name`; `what` names the kind of thing."""
     if name in table:
         return table[name]
-    known = ", ".join(sorted(table))
+    known = ", ".join(sorted(map(str, table)))
     raise ConfigError(
         f"unknown {what} {name!r}; known: {known}{suggestion(name, table)}"
     )

@@ -66,7 +66,12 @@ class Loader:
         dataset = grain.experimental.ThreadPrefetchIterDataset(
             dataset, prefetch_buffer_size=2
         )
-        for arrays in dataset:
-            counts = arrays.pop("bad").sum(axis=0)
-            bad = dict(zip(BAD_SAMPLE_CAUSES, map(int, counts), strict=True))
-            yield HostBatch({self.stream: arrays}, {k: v for k, v in bad.items() if v})
+        iterator = iter(dataset)
+        try:
+            for arrays in iterator:
+                counts = arrays.pop("bad").sum(axis=0).tolist()
+                bad = dict(zip(BAD_SAMPLE_CAUSES, counts, strict=True))
+                bad = {cause: count for cause, count in bad.items() if count}
+                yield HostBatch({self.stream: arrays}, bad)
+        finally:
+            iterator.close()  # ends its threads

@@ -5,6 +5,7 @@ transformers' own __call__ sets truncation and padding anew each time, which is 
 and fails with 'Already borrowed' when several threads tokenize.
 """
 
+import os
 import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
+
+# Keeps transformers from advising PyTorch, which tokenizing does not need.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 # Their ids are their positions here.
 SPECIAL_TOKENS = ("<|pad|>", "<|mask|>", "<|startoftext|>", "<|endoftext|>")

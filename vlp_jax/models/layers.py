@@ -8,6 +8,7 @@ from einops import rearrange
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -75,6 +76,11 @@ class Attention(nn.Module):
         mask: Bool[Array, "batch token"] | None = None,
     ) -> Float[Array, "batch token width"]:
         width = x.shape[-1]
+        if width % self.heads:
+            raise ConfigError(
+                f"a width of {width} cannot be split over {self.heads} heads; set "
+                "width to a multiple of heads"
+            )
 
         def project(name):
             out = Dense(width, init_std=self.init_std, dtype=self.dtype, name=name)(x)

@@ -25,9 +25,9 @@ def compute_outputs(model: nn.Module) -> ComputeOutputs:
     """The function by which a train step turns needs into arrays.
 
     It takes variables by the name of their parameters ({'live': variables}), the
-    needs, the batch, a key and whether this is training; it returns {need: array} and
-    the live variables that changed (batch statistics). Every need is computed once,
-    with a key derived from its name, so that the order of objectives does not matter.
+    needs, the batch and a key; it returns {need: array} and the live variables other
+    than parameters (batch statistics). Every need is computed once, with a key derived
+    from its name, so that the order of objectives does not matter.
     """
 
     def compute(

@@ -57,8 +57,8 @@ class Transformer(nn.Module):
 
     Parameters are always one tree per layer (`block_0`, `block_1`, ...), so that
     sharding, freezing, decay, checkpoints and ports see the same paths either way.
-    `scan` stacks them inside the step: it compiles `depth` times less code and
-    copies the parameters once in the compute dtype's time.
+    `scan` stacks them inside the step: it compiles `depth` times less code, and pays
+    with a copy of the parameters.
     """
 
     depth: int

@@ -47,10 +47,10 @@ def tiled_loss(mesh: Mesh, tile_size: int = 1024):
     serves both directions and is computed again in the backward pass, so nothing of
     size b x B is ever stored.
 
-    The tiles hold negatives only. With the margin m_k = logsumexp_{j != k}(S_kj) - S_kk,
-    CE_k = softplus(m_k) and dCE_k/dS_kk = -sigmoid(m_k): unlike logsumexp(S_k) - S_kk
-    and softmax - 1 these keep their precision when the positives win, however small
-    the loss and its gradient have become.
+    The tiles hold negatives only. With the margin m = logsumexp(negatives) - positive
+    of a row or column, CE = softplus(m) and dCE/dpositive = -sigmoid(m): unlike
+    logsumexp(all) - positive and softmax - 1 these keep their precision when the
+    positives win, however small the loss and its gradient have become.
     """
     pair_rows = (ROWS, ROWS, SAME, ROWS)
     forward = collectives.map_rows(
@@ -62,7 +62,7 @@ def tiled_loss(mesh: Mesh, tile_size: int = 1024):
     backward = collectives.map_rows(
         lambda *args: _local_backward(*args, tile_size),
         mesh,
-        in_specs=pair_rows + (ROWS, ROWS, SAME),
+        in_specs=(pair_rows, (ROWS, ROWS), SAME),
         out_specs=(ROWS, ROWS, SAME),
     )
 
@@ -72,7 +72,7 @@ def tiled_loss(mesh: Mesh, tile_size: int = 1024):
 
     def loss_forward(*inputs):
         total, *margins = forward(*inputs)
-        return total, (*inputs, *margins)
+        return total, (inputs, tuple(margins))
 
     def loss_backward(residuals, cotangent):
         return *backward(*residuals, cotangent), None
@@ -97,11 +97,11 @@ def _everyone(text, valid):
 
 
 def _negatives(image, scale, valid, home, columns):
-    """(logits of one tile in float32, where they are negatives), both [b, tile]."""
+    """The logits of one tile in float32, MASKED but for the negatives, [b, tile]."""
     text, text_valid, positions = columns
     products = jnp.matmul(image, text.T, preferred_element_type=jnp.float32)
     pairs = valid[:, None] & text_valid & (home[:, None] != positions)
-    return jnp.where(pairs, scale * products, MASKED), pairs
+    return jnp.where(pairs, scale * products, MASKED)
 
 
 def _positives(image, text, scale):
@@ -117,7 +117,7 @@ def _local_forward(image, text, logit_scale, valid, tile_size):
 
     def visit(rows, columns):
         row_max, row_sum = rows
-        logits, _ = _negatives(image, scale, valid, home, columns)
+        logits = _negatives(image, scale, valid, home, columns)
         new_max = jnp.maximum(row_max, logits.max(axis=1))
         row_sum = row_sum * jnp.exp(row_max - new_max)
         row_sum = row_sum + jnp.exp(logits - new_max[:, None]).sum(axis=1)
@@ -143,15 +143,15 @@ def _local_forward(image, text, logit_scale, valid, tile_size):
     return total, of_rows, of_columns
 
 
-def _local_backward(
-    image, text, logit_scale, valid, of_rows, of_columns, cotangent, tile_size
-):
+def _local_backward(inputs, margins, cotangent, tile_size):
     """One device's share of the gradients of image, text and logit_scale.
 
     The gradient of S is G = (softmax over rows + softmax over columns) / 2 - 1: the
     negatives tile by tile, the positives once, at home. sum(G * S) is written with
     S - S_kk, which avoids cancellation and makes the positives' part vanish.
     """
+    image, text, logit_scale, valid = inputs
+    of_rows, of_columns = margins
     scale = jnp.exp(logit_scale)
     positives = _positives(image, text, scale)
     row_loss = jax.nn.softplus(of_rows)
@@ -161,16 +161,17 @@ def _local_backward(
     def visit(carry, columns):
         image_gradient, scale_gradient = carry
         *columns, column_loss, their_positives = columns
-        logits, pairs = _negatives(image, scale, valid, home, columns)
+        logits = _negatives(image, scale, valid, home, columns)
         row_gap, column_gap = logits - positives[:, None], logits - their_positives
-        by_row = jnp.where(pairs, jnp.exp(row_gap - row_loss[:, None]), 0)
-        by_column = jnp.where(pairs, jnp.exp(column_gap - column_loss), 0)
+        by_row = jnp.exp(row_gap - row_loss[:, None])
+        by_column = jnp.exp(column_gap - column_loss)
         weights = (by_row + by_column).astype(image.dtype)
         image_gradient += jnp.matmul(
             weights, columns[0], preferred_element_type=jnp.float32
         )
         text_gradient = jnp.matmul(weights.T, image, preferred_element_type=jnp.float32)
-        scale_gradient += (by_row * row_gap + by_column * column_gap).sum()
+        scale_gradient += (by_row * row_gap).sum()
+        scale_gradient += (by_column * column_gap).sum()
         return (image_gradient, scale_gradient), text_gradient
 
     start = jnp.zeros(image.shape), jnp.zeros(())

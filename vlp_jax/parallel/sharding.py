@@ -1,7 +1,7 @@
 """Where arrays live: rules for parameters, one spec for batches and activations."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -57,3 +57,13 @@ def place_batch(batch, mesh: Mesh):
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, x), batch
     )
+
+
+def jit_update(step: Callable, state) -> Callable:
+    """`step(state, batch) -> (state, metrics)`, compiled to update `state` in place.
+
+    The new state takes the memory of the old one and is split as it was. Left to the
+    compiler, a small parameter may come back split, and the next call compiles again.
+    """
+    places = jax.tree.map(lambda x: x.sharding, state)
+    return jax.jit(step, donate_argnums=0, out_shardings=(places, None))

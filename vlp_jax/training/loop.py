@@ -126,7 +126,7 @@ class Loop:
                 if row:
                     self.writer.write(step, row, timing)
                 if self._due(step, plan.save_every):
-                    self._check_finite(step, float(metrics["loss"]))
+                    self._check_finite(step, jax.device_get(metrics))
                     self.save(step, state, progress)
         finally:
             report.close()
@@ -149,18 +149,21 @@ class Loop:
 
     def _metrics(self, step: int, metrics: dict, progress: Progress) -> dict:
         row = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        self._check_finite(step, row["loss"])
+        self._check_finite(step, row)
         row["learning_rate"] = float(self.learning_rate(step - 1))
         row["samples"] = progress.samples
         row |= {f"bad_samples/{cause}": n for cause, n in sorted(progress.bad.items())}
         return row
 
-    def _check_finite(self, step: int, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise RunError(
-                f"the loss is {loss} at step {step}; the last checkpoint is intact. "
-                "Lower learning_rate.peak or lengthen learning_rate.warmup_steps"
-            )
+    def _check_finite(self, step: int, metrics: dict) -> None:
+        # A loss may be finite where its gradient, and so the new weights, are not.
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(metrics[name]):
+                raise RunError(
+                    f"the {name} is {float(metrics[name])} at step {step}; the last "
+                    "checkpoint is intact. Lower learning_rate.peak or lengthen "
+                    "learning_rate.warmup_steps"
+                )
 
     def _say(self, report: ProgressReport, step: int, row: dict, timing: dict) -> None:
         left = (self.plan.last_step - step) * timing["seconds_per_step"]

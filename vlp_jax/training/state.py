@@ -56,3 +56,29 @@ def create_sharded(make: Callable[[], TrainState], mesh: Mesh, rules: Rules = ()
     """A fresh state, made in its shards."""
     shardings = tree_shardings(jax.eval_shape(make), mesh, rules)
     return jax.jit(make, out_shardings=shardings)()
+
+
+def items_of(state: TrainState) -> dict[str, PyTree]:
+    """The state as the items of a checkpoint; `average` only where one is kept."""
+    items = {
+        "model": {"params": state.params, **state.variables},
+        "training": {
+            "step": state.step,
+            "optimizer": state.opt_state,
+            "objectives": state.objective_state,
+        },
+    }
+    return items | ({"average": state.average} if state.average != () else {})
+
+
+def state_from(items: dict[str, PyTree]) -> TrainState:
+    """The inverse of items_of."""
+    variables = dict(items["model"])
+    return TrainState(
+        step=items["training"]["step"],
+        params=variables.pop("params"),
+        variables=variables,
+        opt_state=items["training"]["optimizer"],
+        objective_state=items["training"]["objectives"],
+        average=items.get("average", ()),
+    )

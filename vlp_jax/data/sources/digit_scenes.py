@@ -33,7 +33,7 @@ COLOURS = {
     "white": (245, 245, 245),
 }
 SIZES = {"small": 0.23, "big": 0.32}  # side of a digit as a share of the canvas
-DIGIT_COUNT_WEIGHTS = {1: 0.5, 2: 0.3, 3: 0.2}
+DIGIT_COUNT_WEIGHTS = {1: 0.6, 2: 0.25, 3: 0.15}
 SPLITS = {"train": 0, "test": 1}
 COLOUR_NAMES, SIZE_NAMES = tuple(COLOURS), tuple(SIZES)
 RELATIONS = ("alone", "row", "column")

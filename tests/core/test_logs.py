@@ -1,0 +1,99 @@
+"""Metric rows: none lost, none twice, whatever a crash left behind."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from vlp_jax.core.logs import METRICS_FILE, MetricsWriter, duration, read_rows, size_of
+
+
+def write(workdir, first_step: int, steps) -> None:
+    writer = MetricsWriter(workdir, first_step)
+    for step in steps:
+        writer.write(step, {"loss": step / 7}, {"seconds_per_step": 0.5})
+    writer.close()
+
+
+def steps(workdir) -> list[int]:
+    return [row["step"] for row in read_rows(workdir)]
+
+
+def test_rows_come_back_as_they_were(tmp_path):
+    write(tmp_path / "run", 0, [1, 2])
+    rows = read_rows(tmp_path / "run")
+    timing = {"seconds_per_step": 0.5}
+    assert rows == [
+        {"step": 1, "loss": 1 / 7, "timing": timing},
+        {"step": 2, "loss": 2 / 7, "timing": timing},
+    ]
+
+
+def test_no_file_means_no_rows(tmp_path):
+    assert read_rows(tmp_path) == []
+
+
+def test_rows_after_the_checkpoint_are_written_again(tmp_path):
+    write(tmp_path, 0, range(1, 8))
+    write(tmp_path, 5, [6, 7, 8])
+    assert steps(tmp_path) == list(range(1, 9))
+
+
+def test_a_run_without_a_checkpoint_starts_anew(tmp_path):
+    write(tmp_path, 0, range(1, 4))
+    write(tmp_path, 0, [1])
+    assert steps(tmp_path) == [1]
+
+
+@pytest.mark.parametrize("kept", [1, 10, -1])
+def test_a_torn_row_is_left_out(tmp_path, kept):
+    write(tmp_path, 0, range(1, 4))
+    path = tmp_path / METRICS_FILE
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:2]) + lines[2].rstrip("\n")[:kept])
+    assert steps(tmp_path) == [1, 2]
+    write(tmp_path, 2, [3, 4])
+    assert steps(tmp_path) == [1, 2, 3, 4]
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_a_row_without_its_line_end_is_whole(tmp_path):
+    write(tmp_path, 0, [1, 2])
+    path = tmp_path / METRICS_FILE
+    path.write_text(path.read_text().rstrip("\n"))
+    write(tmp_path, 2, [3])
+    assert steps(tmp_path) == [1, 2, 3]
+
+
+def test_rows_are_on_disk_at_once(tmp_path):
+    """A checkpoint that is saved after a row was written must find it there."""
+    writer = MetricsWriter(tmp_path, 0)
+    writer.write(1, {"loss": 1.0}, {})
+    assert steps(tmp_path) == [1]
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "0 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3720, "1 h 02 min"),
+        (float("inf"), "?"),
+    ],
+)
+def test_duration(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_size_of_a_source():
+    class Source(list):
+        pass
+
+    source = Source(range(1200))
+    assert size_of(source) == "1,200 samples"
+    source.dropped = Counter(caption_missing=2, class_missing=1)
+    assert size_of(source) == (
+        "1,200 samples (left out: 2 caption_missing, 1 class_missing)"
+    )

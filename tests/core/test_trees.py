@@ -1,0 +1,60 @@
+"""Paths, and what is said when two trees differ."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+
+
+def shape(*size, dtype=jnp.float32):
+    return jax.ShapeDtypeStruct(size, dtype)
+
+
+MODEL = {
+    "image": {"block_0": {"kernel": shape(2, 3)}, "bias": shape(3)},
+    "scale": shape(),
+}
+
+
+def problem(given, **keywords) -> str:
+    with pytest.raises(ConfigError) as caught:
+        trees.check_same(MODEL, given, "the checkpoint", **keywords)
+    return str(caught.value)
+
+
+def test_paths_and_sizes():
+    assert list(trees.flatten(MODEL)) == ["image/bias", "image/block_0/kernel", "scale"]
+    assert trees.count(MODEL) == 6 + 3 + 1
+    named = trees.map_with_path(lambda path, leaf: f"{path} {leaf.ndim}", MODEL)
+    assert named["image"]["block_0"]["kernel"] == "image/block_0/kernel 2"
+
+
+def test_equal_trees():
+    trees.check_same(MODEL, jax.tree.map(lambda x: x, MODEL), "the checkpoint")
+
+
+def test_four_lists():
+    given = {
+        "image": {"bias": shape(4), "block_1": {"kernel": shape(2, 3)}},
+        "scale": shape(dtype=jnp.bfloat16),
+    }
+    assert problem(given, advice=". Do this") == (
+        "the checkpoint does not fit: "
+        "1 missing: image/block_0/kernel; "
+        "1 unexpected: image/block_1/kernel; "
+        "1 wrong shape: image/bias (expected [3], got [4]); "
+        "1 wrong dtype: scale (expected float32, got bfloat16). Do this"
+    )
+
+
+def test_only_what_applies_is_listed():
+    said = problem({"image": MODEL["image"]})
+    assert said == "the checkpoint does not fit: 1 missing: scale"
+
+
+def test_long_lists_are_cut():
+    extra = {f"extra_{i}": shape() for i in range(5)}
+    said = problem(MODEL | extra, shown=2)
+    assert said.endswith("5 unexpected: extra_0, extra_1, ...")

@@ -1,0 +1,286 @@
+"""The embedded data: pure, split cleanly, and right in everything they say."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.data.sources.digit_scenes import (
+    COLOURS,
+    Digit,
+    DigitScenes,
+    Scene,
+    scans_by_digit,
+)
+
+NUMBERS = "zero one two three four five six seven eight nine".split()
+SIZES = {
+    "small": "small", "little": "small", "tiny": "small", "big": "big", "large": "big",
+}  # fmt: skip
+MENTION = re.compile(
+    rf"an? ({'|'.join(SIZES)}) (?:({'|'.join(COLOURS)}) ({'|'.join(NUMBERS)})"
+    rf"|({'|'.join(NUMBERS)}) in ({'|'.join(COLOURS)}))\b"
+)
+# What a caption without its digits says, and where in the scene the digits stand that
+# it mentions first, second and third.
+SKELETONS = {
+    "X": ("alone", (0,)),
+    "a picture of X": ("alone", (0,)),
+    "X on a dark canvas": ("alone", (0,)),
+    "there is only X": ("alone", (0,)),
+    "we see X here": ("alone", (0,)),
+    "X to the left of X": ("row", (0, 1)),
+    "X to the right of X": ("row", (1, 0)),
+    "X on the left and X on the right": ("row", (0, 1)),
+    "X with X to its right": ("row", (0, 1)),
+    "on the right X, on the left X": ("row", (1, 0)),
+    "X above X": ("column", (0, 1)),
+    "X below X": ("column", (1, 0)),
+    "X at the top and X at the bottom": ("column", (0, 1)),
+    "X with X under it": ("column", (0, 1)),
+    "at the bottom X, at the top X": ("column", (1, 0)),
+    "from left to right: X, X and X": ("row", (0, 1, 2)),
+    "X on the left, X in the middle and X on the right": ("row", (0, 1, 2)),
+    "X between X on the left and X on the right": ("row", (1, 0, 2)),
+    "from right to left: X, X and X": ("row", (2, 1, 0)),
+    "a row of X, X and X": ("row", (0, 1, 2)),
+    "from top to bottom: X, X and X": ("column", (0, 1, 2)),
+    "X at the top, X in the middle and X at the bottom": ("column", (0, 1, 2)),
+    "X between X at the top and X at the bottom": ("column", (1, 0, 2)),
+    "from bottom to top: X, X and X": ("column", (2, 1, 0)),
+    "a column of X, X and X": ("column", (0, 1, 2)),
+}
+PLACES = {
+    "row": ["on the left", "in the middle", "on the right"],
+    "column": ["at the top", "in the middle", "at the bottom"],
+}
+
+
+def understood(caption: str) -> Scene:
+    """The scene that a caption describes; there is only one."""
+    mentions = [
+        Digit(NUMBERS.index(m[3] or m[4]), m[2] or m[5], SIZES[m[1]])
+        for m in MENTION.finditer(caption)
+    ]
+    relation, stands = SKELETONS[MENTION.sub("X", caption)]
+    digits = dict(zip(stands, mentions, strict=True))
+    return Scene(relation, tuple(digits[i] for i in range(len(digits))))
+
+
+def scenes_of(source: DigitScenes) -> list[Scene]:
+    return [source.scene(index) for index in range(len(source))]
+
+
+def assert_equal(one, other):
+    np.testing.assert_array_equal(one.image, other.image)
+    assert one.captions == other.captions and one.questions == other.questions
+    assert (one.label, one.name) == (other.label, other.name)
+    for a, b in zip(one.regions, other.regions, strict=True):
+        assert (a.box, a.label) == (b.box, b.label)
+        np.testing.assert_array_equal(a.mask, b.mask)
+
+
+# ---- a pure function of (split, index)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("counts", [(1, 2, 3), (1,)])
+def test_an_example_depends_on_split_and_index_alone(split, counts):
+    one = DigitScenes(split=split, size=40, digit_counts=counts)
+    other = DigitScenes(split=split, size=60, digit_counts=list(counts))
+    for index in reversed(range(40)):
+        assert_equal(other[index], one[index])
+    assert_equal(one[7], one[7])
+
+
+def test_examples_of_the_splits_and_indices_differ():
+    found = [
+        DigitScenes(split=split, size=50)[index].image.tobytes()
+        for split in ("train", "test")
+        for index in range(50)
+    ]
+    assert len(set(found)) == 100
+
+
+def test_the_canvas_changes_the_picture_and_not_what_it_shows():
+    small, large = DigitScenes(canvas=24), DigitScenes(canvas=96)
+    for index in range(20):
+        assert small.scene(index) == large.scene(index)
+        assert small[index].image.shape == (24, 24, 3)
+        assert large[index].image.shape == (96, 96, 3)
+        assert large[index].image.dtype == np.uint8
+
+
+# ---- train and test
+
+
+def test_no_scan_is_in_both_splits():
+    train, test = scans_by_digit("train"), scans_by_digit("test")
+    assert sum(map(len, train)) + sum(map(len, test)) == 1797
+    for digit in range(10):
+        assert len(test[digit]) >= 30
+        seen = {scan.tobytes() for scan in train[digit]}
+        assert not [scan for scan in test[digit] if scan.tobytes() in seen]
+
+
+def test_no_combination_of_the_test_split_occurs_in_training():
+    trained = set(scenes_of(DigitScenes(split="train", size=5000)))
+    trained |= set(scenes_of(DigitScenes(split="train", size=2000, digit_counts=(1,))))
+    for counts in ((1, 2, 3), (1,), (2,)):
+        held_out = scenes_of(DigitScenes(split="test", size=500, digit_counts=counts))
+        assert not trained & set(held_out)
+
+
+def test_training_shows_every_single_digit_combination_but_the_held_out_ones():
+    """Each digit is seen in most colours and sizes: there is something to compose."""
+    alone = set(scenes_of(DigitScenes(split="train", size=5000, digit_counts=(1,))))
+    held_out = set(scenes_of(DigitScenes(split="test", size=500, digit_counts=(1,))))
+    assert len(alone | held_out) == 10 * len(COLOURS) * 2
+    digits = Counter(scene.digits[0].digit for scene in alone)
+    assert min(digits.values()) >= len(COLOURS)
+
+
+# ---- 500 test scenes
+
+
+@pytest.fixture(scope="module")
+def test_split() -> DigitScenes:
+    return DigitScenes(split="test", size=500)
+
+
+def test_the_test_scenes_are_distinct(test_split):
+    assert len(set(scenes_of(test_split))) == 500
+
+
+def test_captions_are_pairwise_distinguishable(test_split):
+    """Every caption describes its own scene and so none of the 499 others."""
+    owner = {test_split.scene(index): index for index in range(500)}
+    for index in range(500):
+        captions = test_split[index].captions
+        assert len(captions) == 5 and len(set(captions)) == 5
+        assert [owner.get(understood(c)) for c in captions] == [index] * 5
+
+
+def test_every_digit_occurs_in_single_digit_test_scenes():
+    source = DigitScenes(split="test", size=500, digit_counts=(1,))
+    labels = [source[index].label for index in range(500)]
+    assert set(labels) == set(range(10))
+    assert min(Counter(labels).values()) >= 15
+    assert tuple(source.class_names) == tuple(NUMBERS)
+    assert all(labels[i] == source.scene(i).digits[0].digit for i in range(500))
+
+
+# ---- what an example says about itself
+
+
+@pytest.fixture(scope="module", params=["train", "test"])
+def examples(request):
+    source = DigitScenes(split=request.param, size=200)
+    return [(source.scene(index), source[index]) for index in range(200)]
+
+
+def test_training_captions_describe_their_scene(examples):
+    for scene, example in examples:
+        assert {understood(caption) for caption in example.captions} == {scene}
+
+
+def test_labels_are_those_of_single_digits(examples):
+    assert {len(scene.digits) for scene, _ in examples} == {1, 2, 3}
+    for scene, example in examples:
+        alone = len(scene.digits) == 1
+        assert example.label == (scene.digits[0].digit if alone else None)
+        assert (scene.relation == "alone") == alone
+
+
+def test_a_box_a_class_and_a_mask_for_every_digit(examples):
+    for scene, example in examples:
+        height, width = example.image.shape[:2]
+        assert [r.label for r in example.regions] == [d.digit for d in scene.digits]
+        for region in example.regions:
+            x0, y0, x1, y1 = region.box
+            assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+            assert region.mask.shape == (height, width) and region.mask.any()
+            inside = np.zeros_like(region.mask)
+            inside[y0:y1, x0:x1] = True
+            assert not (region.mask & ~inside).any()
+
+
+def test_boxes_stand_as_the_relation_says(examples):
+    for scene, example in examples:
+        axis = {"row": 0, "column": 1, "alone": 0}[scene.relation]
+        boxes = np.array([region.box for region in example.regions])
+        steps = np.diff((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0)  # between centres
+        assert (steps[:, axis] > abs(steps[:, 1 - axis])).all()
+
+
+def test_big_digits_are_bigger(examples):
+    sides = {"small": set(), "big": set()}
+    for scene, example in examples:
+        for digit, region in zip(scene.digits, example.regions, strict=True):
+            sides[digit.size].add(region.box[2] - region.box[0])
+    assert max(sides["small"]) < min(sides["big"])
+
+
+def test_digits_stand_out_in_their_colour(examples):
+    """The painted pixels are nearer to their colour than the canvas is."""
+    for scene, example in examples:
+        image = example.image.astype(float)
+        canvas = image[~np.any([r.mask for r in example.regions], axis=0)].mean(0)
+        for digit, region in zip(scene.digits, example.regions, strict=True):
+            colour = np.array(COLOURS[digit.colour])
+            painted = image[region.mask].mean(0)
+            assert np.linalg.norm(painted - colour) < np.linalg.norm(canvas - colour)
+
+
+def answer(scene: Scene, question: str) -> str:
+    """The answer, found from the question's words."""
+    if question == "how many digits are there?":
+        return NUMBERS[len(scene.digits)]
+    if question == "is there a big digit?":
+        return "yes" if any(d.size == "big" for d in scene.digits) else "no"
+    places = PLACES.get(scene.relation, [""])
+    if len(scene.digits) == 2:
+        places = [places[0], places[2]]
+    (digit, place), *others = [
+        (digit, place)
+        for digit, place in zip(scene.digits, places, strict=True)
+        if place in question
+    ]
+    assert not others
+    return {
+        "which digit is": NUMBERS[digit.digit],
+        "which digit is shown": NUMBERS[digit.digit],
+        "what colour is the digit": digit.colour,
+        "what size is the digit": digit.size,
+    }[question.removesuffix(f"{place}?").strip(" ?")]
+
+
+def test_questions_have_their_one_right_answer(examples):
+    for scene, example in examples:
+        asked = [question for question, _ in example.questions]
+        assert len(asked) == len(set(asked)) == 2 + 3 * len(scene.digits)
+        for question, given in example.questions:
+            assert answer(scene, question) == given
+
+
+# ---- wrong settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"split": "trian"}, "unknown split of digit_scenes 'trian'.*'train'"),
+        ({"size": 0}, "size=0"),
+        ({"canvas": 8}, "canvas=8"),
+    ],
+)
+def test_wrong_settings_are_explained(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        DigitScenes(**settings)
+
+
+def test_a_digit_count_that_does_not_exist():
+    with pytest.raises(ConfigError, match="unknown digit count.* 4; known: 1, 2, 3"):
+        DigitScenes(digit_counts=(4,))

@@ -1,0 +1,238 @@
+"""The order of samples, and batches that depend on (seed, step) and nothing else."""
+
+import itertools
+from collections import Counter
+
+import jax
+import numpy as np
+import pytest
+
+from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, BadSample, RunError
+from vlp_jax.core.types import Example
+from vlp_jax.data.loader import Loader
+from vlp_jax.data.order import Order
+from vlp_jax.data.pairs import PairSamples
+
+LENGTH = 6  # of texts
+
+
+class Numbers:
+    """Example i is a picture of gray value i with the captions 'i a' and 'i b'."""
+
+    class_names = ()
+    name = "numbers"
+
+    def __init__(self, size: int, bad: dict[int, str] | None = None):
+        self.size, self.bad = size, bad or {}
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Example:
+        if index in self.bad:
+            raise BadSample(self.bad[index], "broken")
+        image = np.full((4, 4, 3), index, np.uint8)
+        return Example(image, (f"{index} a", f"{index} b"), name=f"number {index}")
+
+
+def prepare(image, rng):
+    """An 'augmentation': the sum of the picture and a draw."""
+    return image + rng.integers(0, 50, dtype=np.uint8)
+
+
+def tokenize(texts):
+    tokens = np.zeros((len(texts), LENGTH), np.int32)
+    for row, text in enumerate(texts):
+        tokens[row, : len(text)] = [ord(letter) for letter in text]
+    return tokens, tokens > 0
+
+
+def samples(size=40, seed=0, bad=None) -> PairSamples:
+    return PairSamples(Numbers(size, bad), Order(size, seed), prepare, tokenize, seed)
+
+
+def batches(count: int, first_step=0, batch_size=8, threads=2, **keywords):
+    loader = Loader(samples(**keywords), batch_size, threads)
+    return list(itertools.islice(loader.batches(first_step), count))
+
+
+def ids(found) -> list[int]:
+    return [int(i) for batch in found for i in batch.arrays["pairs"]["sample_id"]]
+
+
+def assert_equal(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.bad == other.bad
+        jax.tree.map(np.testing.assert_array_equal, one.arrays, other.arrays)
+
+
+# ---- order
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 17, 1000])
+def test_every_pass_is_a_permutation(size):
+    order = Order(size, seed=3)
+    for epoch in range(3):
+        found = [order(epoch * size + i) for i in range(size)]
+        assert sorted(found) == list(range(size))
+
+
+def test_passes_and_seeds_differ():
+    found = {
+        (seed, epoch): tuple(Order(500, seed)(epoch * 500 + i) for i in range(500))
+        for seed in (0, 1, 2)
+        for epoch in range(3)
+    }
+    orders = [*found.values(), tuple(range(500))]
+    for one, other in itertools.combinations(orders, 2):
+        agree = sum(a == b for a, b in zip(one, other, strict=True))
+        assert agree < 25  # of 500; chance gives one
+
+
+# ---- batches
+
+
+def test_keys_shapes_and_dtypes():
+    (batch,) = batches(1)
+    arrays = batch.arrays["pairs"]
+    assert {k: (v.shape, v.dtype.name) for k, v in arrays.items()} == {
+        "image": ((8, 4, 4, 3), "uint8"),
+        "text_tokens": ((8, LENGTH), "int32"),
+        "text_mask": ((8, LENGTH), "bool"),
+        "valid": ((8,), "bool"),
+        "sample_id": ((8,), "int32"),
+    }
+    assert arrays["valid"].all() and batch.bad == {}
+
+
+def test_the_text_belongs_to_the_picture():
+    for batch in batches(5):
+        arrays = batch.arrays["pairs"]
+        for index, tokens in zip(
+            arrays["sample_id"], arrays["text_tokens"], strict=True
+        ):
+            text = "".join(map(chr, tokens[tokens > 0]))
+            assert text in (f"{index} a", f"{index} b")
+
+
+def test_captions_and_crops_are_drawn_anew_in_every_pass():
+    found = batches(10)  # two passes over 40
+    arrays = [
+        np.concatenate([b.arrays["pairs"][key] for b in found])
+        for key in ("sample_id", "text_tokens", "image")
+    ]
+    first, second = (
+        [x[s][np.argsort(arrays[0][s])] for x in arrays]
+        for s in (slice(0, 40), slice(40, 80))
+    )
+    np.testing.assert_array_equal(first[0], second[0])
+    assert 5 < sum((first[1] != second[1]).any(1)) < 35
+    assert sum((first[2] != second[2]).any((1, 2, 3))) > 30
+
+
+@pytest.mark.parametrize("first_step", [1, 7])
+def test_starting_at_a_step_equals_skipping_to_it(first_step):
+    bad = {3: "image_empty", 20: "image_missing"}
+    expected = batches(first_step + 4, bad=bad)[first_step:]
+    assert_equal(batches(4, first_step, bad=bad), expected)
+
+
+def test_threads_change_nothing():
+    bad = {5: "image_truncated"}
+    expected = batches(6, threads=0, bad=bad)
+    for threads in (1, 8):
+        assert_equal(batches(6, threads=threads, bad=bad), expected)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_rows_of_the_processes_make_the_batch_of_one(monkeypatch, processes):
+    bad = {3: "image_empty", 20: "image_missing", 21: "image_missing"}
+    expected = batches(8, first_step=2, bad=bad)
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    parts = []
+    for process in range(processes):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        parts.append(batches(8, first_step=2, bad=bad))
+    for step, whole in enumerate(expected):
+        mine = [part[step] for part in parts]
+        joined = jax.tree.map(lambda *x: np.concatenate(x), *(b.arrays for b in mine))
+        jax.tree.map(np.testing.assert_array_equal, joined, whole.arrays)
+        assert sum((Counter(b.bad) for b in mine), Counter()) == whole.bad
+
+
+def test_a_batch_larger_than_the_data():
+    found = ids(batches(3, batch_size=8, size=3))
+    for start in range(0, 24, 3):
+        assert sorted(found[start : start + 3]) == [0, 1, 2]
+
+
+# ---- bad samples
+
+
+def test_a_bad_sample_is_replaced_and_counted():
+    bad = {3: "image_empty", 20: "image_missing"}
+    good, found = batches(5), batches(5, bad=bad)
+    assert set(ids(good)) == set(range(40))
+    assert set(ids(found)) == set(range(40)) - {3, 20}
+    assert sum((Counter(b.bad) for b in found), Counter()) == {
+        "image_empty": 1,
+        "image_missing": 1,
+    }
+    # All other samples are untouched, down to their augmentation.
+    for one, other in zip(good, found, strict=True):
+        same = one.arrays["pairs"]["sample_id"] == other.arrays["pairs"]["sample_id"]
+        for key in one.arrays["pairs"]:
+            np.testing.assert_array_equal(
+                one.arrays["pairs"][key][same], other.arrays["pairs"][key][same]
+            )
+    replaced = [a for a, b in zip(ids(good), ids(found), strict=True) if a != b]
+    assert sorted(replaced) == [3, 20]
+
+
+def test_substitutes_depend_on_nothing_but_the_index():
+    bad = {3: "image_empty"}
+    for seed in (0, 1):
+        found, good = samples(seed=seed, bad=bad), samples(seed=seed)
+        position = next(i for i in range(40) if int(good[i]["sample_id"]) == 3)
+        assert int(found[position]["sample_id"]) == (3 + 7919) % 40
+
+
+def test_a_sample_without_captions_is_bad():
+    class Silent(Numbers):
+        def __getitem__(self, index):
+            return Example(np.zeros((4, 4, 3), np.uint8), name="silent one")
+
+    found = PairSamples(Silent(4), Order(4, 0), prepare, tokenize, 0)
+    with pytest.raises(RunError, match="caption_missing: silent one"):
+        found[0]
+
+
+def test_a_picture_that_cannot_be_prepared_is_bad():
+    def fail_on_seven(image, rng):
+        if image[0, 0, 0] == 7:
+            raise BadSample("image_truncated")
+        return prepare(image, rng)
+
+    found = PairSamples(Numbers(40), Order(40, 0), fail_on_seven, tokenize, 0)
+    counts = sum(found[position]["bad"] for position in range(40))
+    assert dict(zip(BAD_SAMPLE_CAUSES, counts, strict=True))["image_truncated"] == 1
+    assert found.describe_bad() == "image_truncated: number 7"
+
+
+def test_nothing_but_bad_samples_is_an_explained_error():
+    bad = dict.fromkeys(range(40), "image_unreadable")
+    with pytest.raises(RunError) as caught:
+        batches(1, bad=bad)
+    assert "numbers: 8 samples in a row cannot be used" in str(caught.value)
+    assert "image_unreadable: " in str(caught.value)
+
+
+def test_a_bug_in_the_source_is_not_hidden():
+    class Broken(Numbers):
+        def __getitem__(self, index):
+            raise ZeroDivisionError("a bug")
+
+    loader = Loader(PairSamples(Broken(4), Order(4, 0), prepare, tokenize, 0), 4)
+    with pytest.raises(ZeroDivisionError):
+        next(loader.batches(0))

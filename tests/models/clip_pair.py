@@ -1,0 +1,166 @@
+"""HF's CLIPModel and our TwoTower with the same weights, small enough for a test."""
+
+import numpy as np
+
+from vlp_jax.models.text import TextTransformer
+from vlp_jax.models.vit import ViT
+from vlp_jax.models.vlm import TwoTower
+
+SIZE, PATCH, LENGTH, VOCABULARY, EMBEDDING = 12, 4, 10, 40, 12
+MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+IMAGE = dict(width=24, depth=2, heads=3)
+TEXT = dict(width=16, depth=2, heads=2)
+
+
+def same(x):
+    return x
+
+
+def transposed(x):
+    """A torch linear weight (out, in) as our kernel (in, out)."""
+    return x.T
+
+
+def patches(x):
+    """A convolution (out, c, p, q) as our kernel (p q c, out)."""
+    return x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
+
+
+def linear(ours, theirs):
+    return {
+        f"{ours}/kernel": (f"{theirs}.weight", transposed),
+        f"{ours}/bias": (f"{theirs}.bias", same),
+    }
+
+
+def norm(ours, theirs):
+    return {
+        f"{ours}/scale": (f"{theirs}.weight", same),
+        f"{ours}/bias": (f"{theirs}.bias", same),
+    }
+
+
+def trunk(ours, theirs, depth):
+    table = {}
+    for i in range(depth):
+        block, layer = f"{ours}/encoder/block_{i}", f"{theirs}.encoder.layers.{i}"
+        table |= norm(f"{block}/norm_1", f"{layer}.layer_norm1")
+        table |= norm(f"{block}/norm_2", f"{layer}.layer_norm2")
+        attention = f"{block}/attention", f"{layer}.self_attn"
+        for name, key in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "out")):
+            table |= linear(f"{attention[0]}/{name}", f"{attention[1]}.{key}_proj")
+        table |= linear(f"{block}/mlp/in", f"{layer}.mlp.fc1")
+        table |= linear(f"{block}/mlp/out", f"{layer}.mlp.fc2")
+    return table
+
+
+# our path -> (their key, tensor change)
+TABLE = {
+    "logit_scale": ("logit_scale", same),
+    "image_projection/kernel": ("visual_projection.weight", transposed),
+    "text_projection/kernel": ("text_projection.weight", transposed),
+    "image/class_token": ("vision_model.embeddings.class_embedding", same),
+    "image/patch_embedding/kernel": (
+        "vision_model.embeddings.patch_embedding.weight",
+        patches,
+    ),
+    "image/position_embedding": (
+        "vision_model.embeddings.position_embedding.weight",
+        same,
+    ),
+    "text/token_embedding": ("text_model.embeddings.token_embedding.weight", same),
+    "text/position_embedding": (
+        "text_model.embeddings.position_embedding.weight",
+        same,
+    ),
+    **norm("image/norm_pre", "vision_model.pre_layrnorm"),
+    **norm("image/norm_post", "vision_model.post_layernorm"),
+    **norm("text/norm_post", "text_model.final_layer_norm"),
+    **trunk("image", "vision_model", IMAGE["depth"]),
+    **trunk("text", "text_model", TEXT["depth"]),
+}
+
+
+def hf_model(activation, eos_id):
+    """CLIPModel in float32 whose weights are large enough to matter."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
+    def shape(width, depth, heads):
+        return dict(
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=depth,
+            num_attention_heads=heads,
+            hidden_act=activation,
+            projection_dim=EMBEDDING,
+        )
+
+    config = CLIPConfig(
+        vision_config=shape(**IMAGE) | dict(image_size=SIZE, patch_size=PATCH),
+        text_config=shape(**TEXT)
+        | dict(
+            vocab_size=VOCABULARY,
+            max_position_embeddings=LENGTH,
+            bos_token_id=0,
+            pad_token_id=1,
+            eos_token_id=eos_id,
+        ),
+        projection_dim=EMBEDDING,
+        attn_implementation="eager",
+    )
+    model = CLIPModel(config).float().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            is_gain = "norm" in name and name.endswith("weight")
+            parameter.copy_(0.3 * noise + (1.0 if is_gain else 0.0))
+        model.logit_scale.fill_(2.0)
+    return model
+
+
+def our_model(activation, eos_id, **settings):
+    """TwoTower of the same shape; HF's rule for the end of text depends on eos_id."""
+    given = dict(activation=activation, **settings)
+    return TwoTower(
+        image=ViT(image_size=SIZE, patch_size=PATCH, **IMAGE, **given),
+        text=TextTransformer(
+            vocab_size=VOCABULARY,
+            length=LENGTH,
+            eos_id=eos_id,
+            pool="largest_id" if eos_id == 2 else "first_eos",
+            **TEXT,
+            **given,
+        ),
+        embedding_size=EMBEDDING,
+        image_mean=MEAN,
+        image_std=STD,
+    )
+
+
+def translate(theirs):
+    """{their key: array} -> {our path: array}; every key is used exactly once."""
+    keys = [key for key, _ in TABLE.values()]
+    assert sorted(keys) == sorted(theirs)
+    return {path: change(theirs[key]) for path, (key, change) in TABLE.items()}
+
+
+def captions(eos_id, rows=6):
+    """Token ids and mask: captions of several lengths, ended and padded.
+
+    For the old rule (eos id 2) the end of the text is the largest id of all.
+    """
+    rng = np.random.default_rng(1)
+    end = VOCABULARY - 1 if eos_id == 2 else eos_id
+    ids = rng.integers(3, VOCABULARY - 2, (rows, LENGTH)).astype(np.int32)
+    ids[ids == end] = 3
+    ends = [LENGTH - 1, 1, 4, 6, 3, 8][:rows]
+    for row, at in enumerate(ends):
+        ids[row, at], ids[row, at + 1 :] = end, 1
+    return ids, np.arange(LENGTH) <= np.array(ends)[:, None]
+
+
+def pictures(rows=6):
+    rng = np.random.default_rng(2)
+    return rng.integers(0, 256, (rows, SIZE, SIZE, 3)).astype(np.uint8)

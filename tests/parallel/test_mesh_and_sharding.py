@@ -1,0 +1,261 @@
+"""Meshes, where arrays live, and that a step on any mesh is the same step."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.models.outputs import compute_outputs
+from vlp_jax.models.text import TextTransformer
+from vlp_jax.models.vit import ViT
+from vlp_jax.models.vlm import TwoTower
+from vlp_jax.objectives.contrastive import Contrastive
+from vlp_jax.objectives.mixture import Mixture
+from vlp_jax.parallel.mesh import MeshSpec, batch_devices, check_batch_size
+from vlp_jax.parallel.sharding import (
+    constrain,
+    fsdp_spec,
+    jit_update,
+    place_batch,
+    tree_shardings,
+)
+from vlp_jax.training.optimizer import adamw
+from vlp_jax.training.state import create_sharded, make_state, state_shapes
+from vlp_jax.training.step import make_train_step
+
+
+def make_mesh(*sizes):
+    return MeshSpec(*sizes).make(jax.devices()[: math.prod(sizes)])
+
+
+@pytest.mark.parametrize(
+    ("spec", "sizes"),
+    [
+        (MeshSpec(), (8, 1, 1)),
+        (MeshSpec(fsdp=4), (2, 4, 1)),
+        (MeshSpec(2, -1, 2), (2, 2, 2)),
+        (MeshSpec(4, 2, -1), (4, 2, 1)),
+        (MeshSpec(1, 1, 8), (1, 1, 8)),
+    ],
+)
+def test_minus_one_takes_what_is_left(spec, sizes):
+    mesh = spec.make()
+    assert mesh.axis_names == ("data", "fsdp", "tensor")
+    assert mesh.devices.shape == sizes
+    assert batch_devices(mesh) == sizes[0] * sizes[1]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        MeshSpec(4),
+        MeshSpec(16),
+        MeshSpec(fsdp=3),
+        MeshSpec(-1, -1),
+        MeshSpec(fsdp=0),
+        MeshSpec(-2, -4),
+        MeshSpec(data=-1, fsdp=-8),
+    ],
+)
+def test_meshes_that_do_not_fill_the_devices(spec):
+    with pytest.raises(ConfigError, match=r"does not fill 8 devices; the product"):
+        spec.make()
+
+
+def test_batch_size_error_names_a_size_that_works():
+    mesh = make_mesh(2, 2, 2)  # the tensor axis does not split the batch
+    check_batch_size(4, mesh)
+    for size, works in ((6, 8), (-1, 4), (0, 4), (1, 4), (1001, 1000)):
+        with pytest.raises(ConfigError, match=f"for example {works}$"):
+            check_batch_size(size, mesh)
+        check_batch_size(works, mesh)
+
+
+def test_fsdp_splits_the_largest_axis_that_it_divides():
+    mesh = make_mesh(2, 4, 1)
+    assert fsdp_spec((64, 256), mesh) == P(None, "fsdp")
+    assert fsdp_spec((256, 64), mesh) == P("fsdp")
+    assert fsdp_spec((64, 257), mesh) == P("fsdp")
+    assert fsdp_spec((63, 257), mesh) == P()
+    assert fsdp_spec((64,), mesh) == fsdp_spec((), mesh) == P()  # small ones are copied
+    assert fsdp_spec((64, 256), make_mesh(8, 1, 1)) == P()
+
+
+def test_fsdp_leaves_each_device_its_share_of_the_bytes():
+    mesh = make_mesh(2, 4, 1)
+    tree = {"kernel": jnp.ones((128, 64)), "bias": jnp.ones(64)}
+    placed = jax.device_put(tree, tree_shardings(tree, mesh))
+    for name, parts in (("kernel", 4), ("bias", 1)):
+        shards = placed[name].addressable_shards
+        assert len(shards) == 8
+        assert {x.data.nbytes for x in shards} == {tree[name].nbytes // parts}
+
+
+def test_the_first_rule_found_in_the_path_decides_for_optimizer_state_too():
+    mesh = make_mesh(2, 2, 2)
+    rules = [("mlp/in/kernel$", P("fsdp", "tensor")), ("kernel", P(None, "tensor"))]
+    block = {
+        "mlp": {"in": {"kernel": jnp.ones((64, 128)), "bias": jnp.ones(128)}},
+        "out": {"kernel": jnp.ones((128, 64))},
+        "embedding": jnp.ones((128, 64)),
+    }
+    expected = {
+        "mlp/in/kernel": P("fsdp", "tensor"),
+        "mlp/in/bias": P(),
+        "out/kernel": P(None, "tensor"),
+        "embedding": P("fsdp"),  # no rule: fsdp's own choice
+    }
+    optimizer = adamw(optax.constant_schedule(1.0))
+    tree = {"params": block, "opt_state": jax.eval_shape(optimizer.init, block)}
+    found = trees.flatten(tree_shardings(tree, mesh, rules))
+    for path, spec in expected.items():
+        places = [s.spec for p, s in found.items() if p.endswith(f"/{path}")]
+        assert places == [spec] * 3, path  # the parameter and both moments
+    assert found["opt_state/1/count"].spec == P()
+
+
+def test_constrain_needs_no_mesh():
+    x = jnp.ones((8, 2))
+    assert constrain(x) is x
+    mesh = make_mesh(4, 2, 1)
+    with jax.set_mesh(mesh):
+        split = jax.jit(lambda x: constrain(x * 2))(x)
+    assert {shard.data.shape for shard in split.addressable_shards} == {(1, 2)}
+
+
+def test_place_batch_keeps_the_order_of_rows():
+    rows = {"pairs": {"sample_id": np.arange(16, dtype=np.int32)}}
+    placed = place_batch(rows, make_mesh(2, 4, 1))["pairs"]["sample_id"]
+    np.testing.assert_array_equal(placed, np.arange(16))
+    assert {shard.data.shape for shard in placed.addressable_shards} == {(2,)}
+
+
+BATCH, STEPS = 16, 5
+MESHES = [(8, 1, 1), (2, 4, 1), (1, 8, 1)]
+
+
+def tiny_model():
+    """Wide enough that fsdp splits its matrices (64 x 64 numbers and more)."""
+    shape = dict(width=64, depth=1, heads=2, mlp_ratio=2)
+    return TwoTower(
+        ViT(image_size=8, patch_size=4, **shape),
+        TextTransformer(vocab_size=64, length=6, eos_id=3, **shape),
+        embedding_size=64,
+        image_mean=(0.5, 0.5, 0.5),
+        image_std=(0.3, 0.3, 0.3),
+    )
+
+
+def batch_of(step):
+    rng = np.random.default_rng(step)
+    tokens = rng.integers(4, 64, (BATCH, 6)).astype(np.int32)
+    tokens[:, 4] = 3
+    return {
+        "pairs": {
+            "image": rng.integers(0, 256, (BATCH, 8, 8, 3)).astype(np.uint8),
+            "text_tokens": tokens,
+            "text_mask": np.ones((BATCH, 6), bool),
+            "valid": np.arange(BATCH) != 5,
+        }
+    }
+
+
+# Adam divides a gradient by its own size: where that is noise, so is the update, and
+# parameters may part by the learning rate however exact the gradients are. So steps
+# are compared under plain gradient descent with momentum.
+SGD = optax.sgd(0.05, momentum=0.9)
+
+
+def make_tiny_state():
+    init = functools.partial(
+        tiny_model().init,
+        images=np.zeros((1, 8, 8, 3), np.uint8),
+        tokens=np.zeros((1, 6), np.int32),
+    )
+    return make_state(init, SGD, {"contrastive": ()}, keep_average=True, seed=0)
+
+
+@functools.cache
+def first_state():
+    """On the host: compiled once, not once per mesh."""
+    return jax.tree.map(np.asarray, jax.jit(make_tiny_state)())
+
+
+@functools.cache
+def train(sizes):
+    """(losses, gradients of step 1, final state, compiled step) of STEPS steps."""
+    mesh = make_mesh(*sizes)
+    mixture = Mixture(
+        {"contrastive": Contrastive(mesh, tile_size=7)}, {"contrastive": 1}
+    )
+    state = jax.device_put(first_state(), tree_shardings(first_state(), mesh))
+    compute, bounds = compute_outputs(tiny_model()), {"logit_scale": (0.0, 4.6051702)}
+    step = jit_update(make_train_step(compute, mixture, SGD, 0, bounds, 0.9), state)
+    losses, gradients = [], None
+    with jax.set_mesh(mesh):
+        for i in range(STEPS):
+            state, metrics = step(state, place_batch(batch_of(i), mesh))
+            losses.append(float(metrics["loss"]))
+            if not i:  # the momentum of descent starts as the gradient
+                momentum = state.opt_state[0].trace
+                gradients = {
+                    k: np.asarray(v) for k, v in trees.flatten(momentum).items()
+                }
+    return np.array(losses), gradients, state, step
+
+
+@pytest.mark.parametrize("sizes", MESHES, ids=str)
+def test_training_is_the_same_on_every_mesh(sizes):
+    losses, gradients, state, _ = train(sizes)
+    expected_losses, expected_gradients, expected, _ = train((1, 1, 1))
+    assert abs(losses[-1] - losses[0]) > 1e-2  # it does learn, and so could differ
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+    largest = max(np.abs(x).max() for x in expected_gradients.values())
+    for path, value in expected_gradients.items():
+        # Adding to every key alike has no effect: that gradient is zero but for noise.
+        size = largest if path.endswith("key/bias") else np.abs(value).max()
+        assert np.abs(gradients[path] - value).max() <= 1e-5 * size, path
+    for tree in ("params", "average"):
+        found = trees.flatten(getattr(state, tree))
+        for path, value in trees.flatten(getattr(expected, tree)).items():
+            assert np.abs(np.asarray(found[path]) - value).max() <= 1e-5, path
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), *MESHES], ids=str)
+def test_the_second_step_does_not_compile_and_nothing_moves(sizes):
+    """Without jit_update the compiler splits some biases, and compiles step 2 again."""
+    _, _, state, step = train(sizes)
+    assert step._cache_size() == 1
+    expected = trees.flatten(tree_shardings(state, make_mesh(*sizes)))
+    for path, leaf in trees.flatten(state).items():
+        assert leaf.sharding == expected[path], path
+
+
+def test_a_fresh_state_is_made_in_its_shards():
+    """Parameters, momentum and average: each device holds about an eighth of them."""
+    mesh = make_mesh(1, 8, 1)
+    state = create_sharded(make_tiny_state, mesh)
+    leaves = jax.tree.leaves(state)
+    held = sum(x.addressable_shards[0].data.nbytes for x in leaves)
+    assert held <= 0.2 * sum(x.nbytes for x in leaves)
+    for found, expected in zip(leaves, jax.tree.leaves(first_state()), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    shapes = jax.tree.leaves(state_shapes(make_tiny_state, mesh))
+    assert [x.sharding for x in shapes] == [x.sharding for x in leaves]
+
+
+def test_the_old_state_gives_its_memory_to_the_new_one():
+    mesh = make_mesh(2, 4, 1)
+    tree = {"kernel": jnp.ones((128, 64)), "bias": jnp.ones(64)}
+    state = jax.device_put(tree, tree_shardings(tree, mesh))
+    step = jit_update(lambda s, x: (jax.tree.map(lambda a: a + x, s), {}), state)
+    new, _ = step(state, 1.0)
+    assert state["kernel"].is_deleted() and state["bias"].is_deleted()
+    assert new["kernel"][0, 0] == 2

@@ -1,0 +1,175 @@
+"""Every shipped config loads, builds its objects, and says the truth about itself."""
+
+import importlib
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from vlp_jax import build, recipe, runs
+from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import parameters_of
+from vlp_jax.data.sources import SOURCES
+from vlp_jax.training.state import make_state, state_shapes
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(p.relative_to(ROOT) for p in (ROOT / "configs").rglob("*.py"))
+CLIP_TOKENIZER = SimpleNamespace(vocab_size=49_408, length=77, eos_id=49_407)
+
+
+def load(path: Path):
+    return importlib.import_module(".".join(path.with_suffix("").parts))
+
+
+def load_configs(training: bool) -> dict[str, ConfigDict]:
+    found = {str(path): load(path).get_config() for path in FILES}
+    return {k: c for k, c in found.items() if ("objectives" in c) == training}
+
+
+TRAINING, EVALUATIONS = load_configs(True), load_configs(False)
+
+
+@pytest.fixture
+def pictures(tmp_path) -> str:
+    """A folder of two classes that every image_folder config can open."""
+    for name in ("cats", "dogs"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "data" / name / "1.png")
+    return str(tmp_path / "data")
+
+
+def test_the_shipped_configs():
+    assert "configs/quickstart.py" in TRAINING
+    assert {
+        f"configs/pretrain/clip_vit_{size}.py" for size in ("b32", "b16", "l14")
+    } <= (set(TRAINING))
+    assert {
+        f"configs/evaluate/{name}.py"
+        for name in ("digit_scenes", "image_folder", "image_classes")
+    } <= set(EVALUATIONS)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
+    """All objects are made, and the state's shapes: no array of a large model is."""
+    config = load(Path(name)).get_config()
+    if config.data.train.kind == "image_folder":
+        config.data.train.root = pictures
+    if config.tokenizer.path is not None:
+        monkeypatch.setattr(runs.TrainingRun, "_tokenizer", lambda run: CLIP_TOKENIZER)
+    run = runs.TrainingRun(config, tmp_path / "run")
+    image_size, length = run.preprocessing.image_size, run.tokenizer.length
+
+    def make():
+        return make_state(
+            build.init_function(run.model, image_size, length),
+            run.optimizer,
+            run.objective.initial_state(),
+            config.average_decay is not None,
+            config.seed,
+        )
+
+    shapes = state_shapes(make, run.mesh)
+    parameters = trees.count(shapes.params)
+    said = re.search(r"([\d.]+) M parameters", load(Path(name)).__doc__)
+    assert said is None or float(said[1]) == pytest.approx(parameters / 1e6, abs=0.05)
+    assert parameters > 1e5
+    assert run.plan.last_step == config.steps
+    assert run.objective.active
+    rate = run.learning_rate
+    assert float(rate(config.learning_rate.warmup_steps)) == pytest.approx(
+        config.learning_rate.peak
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_an_evaluation_builds(name, pictures):
+    config = load(Path(name)).get_config()
+    if config.data.kind == "image_folder":
+        config.data.root = pictures
+    evaluators = build.make_evaluators(config)
+    assert list(evaluators) == list(config.evaluators)
+    assert all(len(evaluator.source) for evaluator in evaluators.values())
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_config_says_how_it_is_run(path):
+    """Its command names the file itself, so that it can be copied."""
+    commands = re.findall(r"--config=(\S+)", load(path).__doc__)
+    assert all(command == str(path) for command in commands)
+    assert load(path).__doc__.strip()
+
+
+# ---- what recipes start from
+
+
+def test_every_keyword_of_every_kind_can_be_set():
+    block = recipe.source()
+    for builder in SOURCES.values():
+        assert set(parameters_of(builder)) <= set(block)
+    assert all(value is None for value in block.values())
+
+
+def test_what_is_left_out_keeps_the_default_of_its_kind():
+    source = build.make_source(recipe.source("digit_scenes", size=7), "data")
+    assert (source.split, len(source), source.canvas) == ("train", 7, 48)
+
+
+def test_a_keyword_of_another_kind_is_an_error():
+    with pytest.raises(ConfigError, match="data of kind 'digit_scenes'.*'root'"):
+        build.make_source(recipe.source("digit_scenes", root="/tmp"), "data")
+
+
+@pytest.mark.parametrize("start", [recipe.pretraining, recipe.evaluation])
+def test_a_recipe_cannot_set_what_does_not_exist(start):
+    config = start()
+    with pytest.raises(AttributeError, match="batch_size"):
+        config.batchsize = 8
+    with pytest.raises(KeyError, match="batch_size"):
+        config.update(batchsize=8)
+
+
+def unset(config: ConfigDict) -> list[tuple[ConfigDict, str]]:
+    """Every (block, key) that a recipe leaves open."""
+    found = []
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            found += unset(value)
+        elif value is None:
+            found.append((config, key))
+    return found
+
+
+@pytest.mark.parametrize("name", [*TRAINING, *EVALUATIONS])
+def test_what_is_left_open_can_be_set_on_the_command_line(name):
+    """It has a type to parse, and is no reference that two settings share."""
+    open_settings = unset((TRAINING | EVALUATIONS)[name])
+    assert len(open_settings) > 10
+    types = {block.get_type(key) for block, key in open_settings}
+    assert types <= {bool, int, float, str, tuple, object}
+    references = {id(block.get_ref(key)) for block, key in open_settings}
+    assert len(references) == len(open_settings)
+
+
+def test_evaluators_take_any_name():
+    config = recipe.pretraining()
+    config.evaluation.evaluators.mine = recipe.evaluator("retrieval")
+    config.evaluation = recipe.evaluation()
+    config.evaluation.evaluators.other = recipe.evaluator("zero_shot")
+    assert list(config.evaluation.evaluators) == ["other"]
+
+
+def test_weight_zero_everywhere():
+    config = recipe.pretraining()
+    with pytest.raises(ConfigError, match="every objective has weight 0"):
+        build.make_objective(config, build.make_mesh(config))
+    config.objectives.contrastive.weight = 1.0
+    mixture = build.make_objective(config, build.make_mesh(config))
+    assert list(mixture.active) == ["contrastive"]
+    assert jax.device_count() == 8
