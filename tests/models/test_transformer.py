@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,7 +35,7 @@ def value_and_gradients(model, params, x, mask):
 @functools.cache
 def plain():
     x = jax.random.normal(jax.random.key(1), (4, 5, 16))
-    mask = np.arange(5) < np.array([5, 1, 3, 4])[:, None]
+    mask = jnp.arange(5) < jnp.array([5, 1, 3, 4])[:, None]
     model = Transformer(**TRUNK)
     params = jax.jit(model.init)(jax.random.key(0), x, mask)["params"]
     return params, x, mask, value_and_gradients(model, params, x, mask)

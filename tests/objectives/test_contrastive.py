@@ -225,7 +225,7 @@ def test_nothing_of_size_rows_by_batch_is_saved():
     """What the backward pass receives: the inputs and a few numbers per row."""
     batch, width = 256, 16
     image, text = random_pairs(batch, width)
-    valid = np.ones(batch, bool)
+    valid = jnp.ones(batch, bool)
 
     def saved(loss):
         def backward(*inputs):

@@ -143,7 +143,7 @@ MESHES = [(8, 1, 1), (2, 4, 1), (1, 8, 1)]
 
 def tiny_model():
     """Wide enough that fsdp splits its matrices (64 x 64 numbers and more)."""
-    shape = dict(width=64, depth=1, heads=2, mlp_ratio=2)
+    shape = dict(width=64, depth=1, heads=2, mlp_ratio=2.0)
     return TwoTower(
         ViT(image_size=8, patch_size=4, **shape),
         TextTransformer(vocab_size=64, length=6, eos_id=3, **shape),
@@ -176,8 +176,8 @@ SGD = optax.sgd(0.05, momentum=0.9)
 def make_tiny_state():
     init = functools.partial(
         tiny_model().init,
-        images=np.zeros((1, 8, 8, 3), np.uint8),
-        tokens=np.zeros((1, 6), np.int32),
+        images=jnp.zeros((1, 8, 8, 3), jnp.uint8),
+        tokens=jnp.zeros((1, 6), jnp.int32),
     )
     return make_state(init, SGD, {"contrastive": ()}, keep_average=True, seed=0)
 

@@ -215,7 +215,9 @@ def test_one_batch_can_be_learned_by_heart():
     mesh = MeshSpec().make(jax.devices()[:1])
     mixture = Mixture({"contrastive": Contrastive(mesh)}, {"contrastive": 1.0})
     optimizer = adamw(optax.constant_schedule(3e-3), weight_decay=0.0)
-    init = functools.partial(model.init, images=images, tokens=tokens)
+    init = functools.partial(
+        model.init, images=jnp.asarray(images), tokens=jnp.asarray(tokens)
+    )
     make = functools.partial(
         make_state, init, optimizer, mixture.initial_state(), keep_average=False, seed=0
     )

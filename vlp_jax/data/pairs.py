@@ -10,7 +10,7 @@ from vlp_jax.core.types import Example, Source
 from vlp_jax.data.order import Order
 
 PROBES = 8  # how many samples are tried in place of a bad one
-STRIDE = 7919  # a prime: substitutes lie far apart, where neighbours are bad too
+STRIDES = (7919, 7907)  # primes: substitutes lie far apart, neighbours are bad too
 
 
 class PairSamples:
@@ -44,8 +44,10 @@ class PairSamples:
         index = self.order(position)
         rng = np.random.default_rng((self.seed, position))
         bad = np.zeros(len(BAD_SAMPLE_CAUSES), np.int32)
+        size = len(self.source)
+        stride = STRIDES[0] if size % STRIDES[0] else STRIDES[1]
         for probe in range(PROBES):
-            at = (index + probe * STRIDE) % len(self.source)
+            at = (index + probe * stride) % size
             try:
                 return self._sample(at, rng) | {"bad": bad}
             except BadSample as error:
