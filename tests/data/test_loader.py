@@ -31,7 +31,7 @@ class Numbers:
     def __getitem__(self, index: int) -> Example:
         if index in self.bad:
             raise BadSample(self.bad[index], "broken")
-        image = np.full((4, 4, 3), index, np.uint8)
+        image = np.full((4, 4, 3), index % 256, np.uint8)
         return Example(image, (f"{index} a", f"{index} b"), name=f"number {index}")
 
 
@@ -196,6 +196,14 @@ def test_substitutes_depend_on_nothing_but_the_index():
         found, good = samples(seed=seed, bad=bad), samples(seed=seed)
         position = next(i for i in range(40) if int(good[i]["sample_id"]) == 3)
         assert int(found[position]["sample_id"]) == (3 + 7919) % 40
+
+
+@pytest.mark.parametrize("size", [2, 7907, 7919])
+def test_a_substitute_is_never_the_bad_sample_itself(size):
+    found = samples(size, bad={0: "image_missing"})
+    position = next(i for i in range(size) if found.order(i) == 0)
+    assert found[position]["sample_id"] != 0
+    assert found[position]["bad"].sum() == 1
 
 
 def test_a_sample_without_captions_is_bad():

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from vlp_jax.core.logs import read_rows
-from vlp_jax.data.pairs import PROBES, STRIDE
+from vlp_jax.data.pairs import PROBES, STRIDES
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 
 PICTURES, PER_IMAGE = 64, 5
@@ -115,7 +115,7 @@ def expected_counts(size: int, broken: dict[int, str], passes: int) -> dict[str,
     found = Counter()
     for index in broken:
         for probe in range(PROBES):
-            at = (index + probe * STRIDE) % size
+            at = (index + probe * STRIDES[0]) % size
             if at not in broken:
                 break
             found[broken[at]] += passes
