@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import time
 from collections import Counter
 
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.data.loader import HostBatch
-from vlp_jax.training.loop import Loop, Plan, Progress
+from vlp_jax.training.loop import Loop, Plan, Progress, Stopwatch
 
 PLAN = Plan(
     total_steps=12,
@@ -201,3 +202,27 @@ def test_bad_samples_before_the_restart_count():
 def test_a_plan_that_makes_no_sense(field):
     with pytest.raises(ConfigError, match=f"{field} is 0; it must be >= 1"):
         dataclasses.replace(PLAN, **{field: 0})
+
+
+class Running:
+    """A result of a step that is still, or no longer, being computed."""
+
+    def __init__(self, ready: bool):
+        self.ready = ready
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_wait_counts_only_when_the_devices_are_out_of_work(ready):
+    def slow():
+        while True:
+            time.sleep(0.02)
+            yield HostBatch({}, {})
+
+    watch = Stopwatch()
+    watch.fetch(slow(), Running(ready))
+    share = watch.read(batch_size=1)["input_wait_share"]
+    assert share > 0.5 if ready else share == 0
+    assert watch.read(batch_size=1)["input_wait_share"] == 0

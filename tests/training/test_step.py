@@ -89,6 +89,8 @@ def test_clamp_touches_only_the_named_path():
     held = clamp(params, {"logit_scale": (0.0, 4.0)})
     assert float(held["logit_scale"]) == 4 and float(held["image"]["logit_scale"]) == 9
     assert clamp(params, {}) is params
+    with pytest.raises(ConfigError, match="'logit_scal'.*did you mean 'logit_scale'"):
+        clamp(params, {"logit_scal": (0.0, 4.0)})
 
 
 def test_moving_average_is_the_closed_form():

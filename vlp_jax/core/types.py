@@ -57,7 +57,7 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, order=True)
 class Need:
     """A value an objective asks for: a model output or an array of the batch.
 
@@ -101,14 +101,20 @@ class Objective(Protocol):
     def __call__(self, outputs: Outputs, step: jax.Array, state: PyTree) -> Term: ...
 
 
-# (variables, needs, batch, key, train) -> (outputs, updated mutable variables)
+# (variables, needs, batch, key) -> (outputs, variables other than params)
 ComputeOutputs = Callable[..., tuple[dict[Need, jax.Array], dict[str, PyTree]]]
 
 
 class Predictor(Protocol):
-    """A trained model as evaluators see it; embeddings are L2-normalised float32."""
+    """A trained model as evaluators see it.
 
-    def encode_image(self, images: Sequence[Any]) -> np.ndarray: ...
+    prepare_image: Example.image -> uint8 [S, S, 3]; raises BadSample. encode_image:
+    n prepared pictures, encode_text: n strings -> L2-normalised float32 [n, E].
+    """
+
+    def prepare_image(self, image: Any) -> np.ndarray: ...
+
+    def encode_image(self, images: np.ndarray) -> np.ndarray: ...
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray: ...
 

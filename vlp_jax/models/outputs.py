@@ -38,7 +38,7 @@ def compute_outputs(model: nn.Module) -> ComputeOutputs:
     ) -> tuple[dict[Need, jax.Array], dict[str, Any]]:
         live = dict(variables["live"])
         outputs = {}
-        for need in sorted(set(needs), key=repr):
+        for need in sorted(set(needs)):
             arrays = lookup(batch, need.stream, "stream of the batch")
             if need.name in arrays:
                 outputs[need] = arrays[need.name]

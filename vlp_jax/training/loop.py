@@ -47,7 +47,11 @@ class Progress:
 
 
 class Stopwatch:
-    """Time since the last reading, and the part of it spent waiting for input."""
+    """Time since the last reading, and the part of it that input held up.
+
+    Waiting for a batch counts when the devices had nothing left to do at its end: a
+    wait behind which a step is still running costs nothing.
+    """
 
     def __init__(self):
         self.restart()
@@ -55,11 +59,12 @@ class Stopwatch:
     def restart(self) -> None:
         self._start, self._waited, self._steps = time.perf_counter(), 0.0, 0
 
-    def fetch(self, batches: Iterator):
-        """The next batch, with the wait for it counted."""
+    def fetch(self, batches: Iterator, running: jax.Array | None):
+        """The next batch; `running` is a result of the step that was started last."""
         start = time.perf_counter()
         batch = next(batches)
-        self._waited += time.perf_counter() - start
+        if running is None or running.is_ready():
+            self._waited += time.perf_counter() - start
         self._steps += 1
         return batch
 
@@ -107,11 +112,14 @@ class Loop:
         """Steps from state.step to the plan's last; raises RunError on NaN."""
         plan, step = self.plan, int(state.step)
         report = ProgressReport(plan.last_step, step)
-        watch = Stopwatch()
+        watch, running = Stopwatch(), None
         try:
             while step < plan.last_step:
-                host_batch = watch.fetch(batches)
+                host_batch = watch.fetch(batches, running)
                 state, metrics = self.train_step(state, self.place(host_batch.arrays))
+                if running is not None:  # at most one step runs while one waits
+                    running.block_until_ready()
+                running = metrics["loss"]
                 step += 1
                 self._count(progress, host_batch.bad)
                 report.advance(step)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import suggestion
 from vlp_jax.core.types import PyTree
 
 
@@ -55,8 +57,16 @@ def clamp(params: PyTree, bounds: Mapping[str, tuple[float, float]]) -> PyTree:
     """`params` with the leaves at the given paths held within (low, high).
 
     Applied after the update: inside the graph a clamp would stop the gradient of a
-    parameter at its bound for good.
+    parameter at its bound for good. ConfigError for a path that is no parameter.
     """
+
+    paths = trees.flatten(params)
+    for path in bounds:
+        if path not in paths:
+            raise ConfigError(
+                f"bounds names {path!r}, which is no parameter of this model"
+                f"{suggestion(path, paths)}"
+            )
 
     def hold(path, leaf):
         return jnp.clip(leaf, *bounds[path]) if path in bounds else leaf
