@@ -25,10 +25,10 @@ install() {
     fi
 }
 
-# The newest Python on the path that is at least 3.11.
+# $PYTHON, or the first Python on the path that is at least 3.11.
 find_python() {
     local name
-    for name in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do
+    for name in "${PYTHON:-}" python3 python3.12 python3.13 python3.11 python; do
         if [[ -n "$name" ]] && "$name" -c \
             'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$name"

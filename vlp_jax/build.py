@@ -8,6 +8,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -167,6 +168,6 @@ def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
 
 def init_function(model: TwoTower, image_size: int, length: int):
     """key -> fresh variables of the model."""
-    images = np.zeros((1, image_size, image_size, 3), np.uint8)
-    tokens = np.zeros((1, length), np.int32)
+    images = jnp.zeros((1, image_size, image_size, 3), jnp.uint8)
+    tokens = jnp.zeros((1, length), jnp.int32)
     return functools.partial(model.init, images=images, tokens=tokens)
