@@ -14,7 +14,7 @@ install() {
     if [[ ! -x .venv/bin/python ]]; then
         python="$(find_python)"
         echo "Making .venv with $("$python" --version)"
-        "$python" -m venv .venv
+        "$python" -m venv .venv || { rm -rf .venv; return 1; }
     fi
     source .venv/bin/activate
     stamp=".venv/installed-$(cat requirements.txt "$1" | cksum | cut -d' ' -f1)"

@@ -13,16 +13,12 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.errors import BadSample, ConfigError, check_range
 from vlp_jax.core.lookup import call, lookup
 from vlp_jax.core.types import Evaluator, Source
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
-from vlp_jax.data.transforms.image import (
-    Preprocessing,
-    RandomResizedCrop,
-    decode_image,
-)
+from vlp_jax.data.transforms.image import Preprocessing, RandomResizedCrop
 from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import IMAGE_TOWERS, SIZES, TEXT_TOWERS
 from vlp_jax.models.vlm import TwoTower
@@ -46,12 +42,11 @@ def pick(table, block: ConfigDict, what: str, **given):
         raise ConfigError(f"{what}.kind is not given; known: {', '.join(table)}")
     builder = lookup(table, block.kind, f"{what}.kind")
     name = f"{what} of kind {block.kind!r}"
-    return call(builder, keywords(block, "kind", "size", "data"), name, **given)
+    return call(builder, keywords(block, "kind"), name, **given)
 
 
 def make_source(block: ConfigDict, what: str) -> Source:
-    builder = lookup(SOURCES, block.kind or "", f"{what}.kind")
-    return call(builder, keywords(block, "kind"), f"{what} of kind {block.kind!r}")
+    return pick(SOURCES, block, what)
 
 
 def make_preprocessing(config: ConfigDict) -> Preprocessing:
@@ -61,6 +56,7 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
 def make_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
     """The named tokenizer, or one trained on captions spread over the source."""
     block = config.tokenizer
+    check_range("tokenizer.train_samples", block.train_samples, 1)
     options = {"length": block.length}
     if block.canonicalise is not None:
         options["canonicalise"] = block.canonicalise
@@ -110,11 +106,11 @@ def make_model(
 def _tower(table, block: ConfigDict, name: str, **given) -> nn.Module:
     """A tower: the settings its `size` stands for, then those given one by one."""
     what = f"model.{name}"
-    block = block.copy_and_resolve_references()
+    builder = lookup(table, block.kind or "", f"{what}.kind")
+    chosen = {k: v for k, v in keywords(block, "kind", "size").items() if v is not None}
     if block.size is not None:
-        sized = lookup(SIZES, block.kind, f"{what}.kind")(block.size)
-        block.update({k: v for k, v in sized.items() if block.get(k) is None})
-    return pick(table, block, what, **given)
+        chosen = SIZES[block.kind](block.size) | chosen
+    return call(builder, chosen, f"{what} of kind {block.kind!r}", **given)
 
 
 def make_objective(config: ConfigDict, mesh: jax.sharding.Mesh) -> Mixture:
@@ -142,6 +138,9 @@ def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
             settings.data if own else block.data,
             f"evaluators.{name}.data" if own else "data",
         )
+        settings = settings.copy_and_resolve_references()
+        if settings.batch_size is None:
+            settings.batch_size = block.batch_size  # what the predictor compiles
         evaluators[name] = pick(
             EVALUATORS, settings, f"evaluators.{name}", source=source
         )
@@ -151,7 +150,7 @@ def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
 def training_images(config: ConfigDict, preprocessing: Preprocessing):
     """The function that turns Example.image into a training picture."""
     if config.data.crop.scale is None:
-        return lambda image, rng: preprocessing(decode_image(image))
+        return lambda image, rng: preprocessing(image)
     crop = call(
         RandomResizedCrop,
         keywords(config.data.crop),
@@ -159,7 +158,18 @@ def training_images(config: ConfigDict, preprocessing: Preprocessing):
         image_size=preprocessing.image_size,
         interpolation=preprocessing.interpolation,
     )
-    return lambda image, rng: crop(decode_image(image), rng)
+    return crop
+
+
+def make_bounds(config: ConfigDict) -> dict[str, tuple[float, float]]:
+    """Parameter path -> (low, high)."""
+    bounds = keywords(config.bounds)
+    for path, pair in bounds.items():
+        if len(pair) != 2 or not pair[0] <= pair[1]:
+            raise ConfigError(
+                f"bounds.{path} is {pair}; expected (low, high) with low <= high"
+            )
+    return bounds
 
 
 def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:

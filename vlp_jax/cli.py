@@ -115,7 +115,11 @@ def _explain(error: Exception, argv: list[str]) -> str:
     elif not isinstance(error, flags.Error):
         said = f"{type(error).__name__}: {error}"
     given = [a for a in argv if a.startswith("--config")]
-    given = [a for a in given if key in re.split(r"[.=]", a)] or given[:1]
+    blamed = re.search(r"flag (--[\w.]+)=", said)
+    if blamed:
+        given = [a for a in given if a.startswith(blamed[1])]
+    else:
+        given = [a for a in given if key in re.split(r"[.=]", a)] or given[:1]
     return f"{' '.join(said.split())} (in {' '.join(given)}; --help_config lists all)"
 
 

@@ -17,14 +17,14 @@ flags.DEFINE_string("output", None, "Folder for the results.")
 cli.define_config("The evaluation, such as configs/evaluate/image_folder.py.")
 
 
-def curves(rows: list[dict]) -> dict[str, list[tuple[int, float]]]:
-    """Metric rows as one series a metric, the loss first."""
-    series: dict[str, list[tuple[int, float]]] = {"loss": []}
-    for row in rows:
-        for name, value in row.items():
-            if name not in ("step", "timing", "samples"):
-                series.setdefault(name, []).append((row["step"], value))
-    return {name: points for name, points in series.items() if points}
+def prepare_output(output: str) -> None:
+    """Makes the folder first: nothing is computed that could not be written."""
+    try:
+        Path(output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--output={output} cannot be a folder: {error.strerror}; name another"
+        ) from None
 
 
 def main() -> None:
@@ -35,12 +35,18 @@ def main() -> None:
             "evaluate needs a checkpoint and a folder: --checkpoint=runs/quickstart "
             "--output=runs/quickstart/eval"
         )
-    from vlp_jax import build, runs
-    from vlp_jax.evaluation import report, results
+    from vlp_jax import build, trained
+    from vlp_jax.evaluation import charts, report, results
 
-    settings = config or runs.checkpoint_config(checkpoint).evaluation
+    settings = config or trained.checkpoint_config(checkpoint).evaluation
     evaluators = build.make_evaluators(settings)
-    loaded = runs.load_checkpoint(checkpoint, settings.batch_size, settings.weights)
+    if not evaluators:
+        raise ConfigError(
+            "nothing to evaluate: the recipe of this checkpoint names no evaluators; "
+            "give --config=configs/evaluate/image_folder.py --config.data.root=DIR"
+        )
+    prepare_output(output)
+    loaded = trained.load_checkpoint(checkpoint, settings.batch_size, settings.weights)
     name = loaded.config.name or "vlp_jax"
     say(f"vlp_jax.evaluate  {loaded.path}", style="bold")
     say(f"  model     {name}, {loaded.parameters:,} parameters, step {loaded.step}")
@@ -61,7 +67,7 @@ def main() -> None:
         "parameters": f"{loaded.parameters:,}",
         "weights": settings.weights,
     }
-    history = curves(read_rows(loaded.path.parents[1]))
+    history = charts.series(read_rows(loaded.path.parents[1]))
     report.write_report(page, f"{name}, step {loaded.step}", reports, history, facts)
     say(f"Results: {', '.join(str(path) for path in paths)}")
     say(f"Next: open {page} in a browser", style="bold")

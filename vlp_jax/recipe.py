@@ -6,6 +6,7 @@ tables; what is left None keeps the builder's own default, and a keyword that is
 but that the chosen kind lacks is an error. No default stands in two places.
 """
 
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -41,26 +42,23 @@ GIVEN = (
 
 def _type_of(annotation: Any) -> type:
     """The plain type that the command line should parse for an annotation."""
-    options = typing.get_args(annotation) or (annotation,)
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    options = typing.get_args(annotation) if union else (annotation,)
     origins = [typing.get_origin(option) or option for option in options]
     if str in origins and Sequence in origins:
         return object  # a name, or several in Python's notation
-    for origin in origins:
-        if origin in (bool, int, float, str, tuple):
-            return origin
-    return tuple if typing.get_origin(annotation) is tuple else str
+    if tuple in origins or Sequence in origins:
+        return tuple
+    return next((o for o in origins if o in (bool, int, float, str)), str)
 
 
 def keywords(builders: Mapping[str, Callable], hidden: tuple[str, ...] = GIVEN):
     """Placeholders for the keywords of all kinds in a table."""
-    types: dict[str, type] = {}
+    found: dict[str, type] = {}
     for builder in builders.values():
         for name, parameter in parameters_of(builder).items():
-            annotation = parameter.annotation
-            if typing.get_origin(annotation) is tuple:
-                annotation = tuple
-            types.setdefault(name, _type_of(annotation))
-    return {k: placeholder(t) for k, t in types.items() if k not in hidden}
+            found.setdefault(name, _type_of(parameter.annotation))
+    return {k: placeholder(t) for k, t in found.items() if k not in hidden}
 
 
 def block(table: Mapping[str, Callable], kind: str | None, **chosen: Any) -> ConfigDict:

@@ -1,7 +1,7 @@
-"""Puts the objects of build.py together: a training run, or a loaded checkpoint."""
+"""Puts the objects of build.py together to a training run."""
 
-import dataclasses
 import json
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,26 +13,30 @@ from vlp_jax import build
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.storage import (
     CheckpointStore,
-    abstract,
     committed_steps,
     find_checkpoint,
     restore,
-    restore_item,
 )
 from vlp_jax.core import trees
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, RunError, check_range
 from vlp_jax.core.logs import MetricsWriter, say
 from vlp_jax.core.lookup import call, lookup
-from vlp_jax.core.types import PyTree
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import Order
 from vlp_jax.data.pairs import PairSamples
 from vlp_jax.data.tokenizers import Tokenizer
-from vlp_jax.data.transforms.image import decode_image
 from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.models.predictor import ModelPredictor
-from vlp_jax.parallel.mesh import MeshSpec, check_batch_size
+from vlp_jax.parallel.mesh import check_batch_size
 from vlp_jax.parallel.sharding import jit_update, place_batch
+from vlp_jax.trained import (
+    CONFIG,
+    PROGRESS,
+    TOKENIZER,
+    WEIGHTS,
+    make_predictor,
+    saved_tokenizer,
+)
 from vlp_jax.training import schedules
 from vlp_jax.training.loop import Loop, Plan, Progress
 from vlp_jax.training.optimizer import OPTIMIZERS
@@ -46,22 +50,28 @@ from vlp_jax.training.state import (
 )
 from vlp_jax.training.step import make_train_step
 
-CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
-WEIGHTS = dict.fromkeys(("model", "average"))  # what an evaluation may look at
-
 
 def make_plan(config: ConfigDict) -> Plan:
     if config.steps is None:
         raise ConfigError("config.steps is not given; set --config.steps=NUMBER")
+    check_range("seed", config.seed, 0, 2**32 - 1)
+    check_range("data.threads", config.data.threads, 0)
+    check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)
+    check_range("checkpoint.keep", config.checkpoint.keep, 1)
+    check_range("evaluation.every", config.evaluation.every or 0, 0)
+    check_range("evaluation.batch_size", config.evaluation.batch_size, 1)
+    check_range("average_decay", config.average_decay or 0, 0, 1)
     lookup(WEIGHTS, config.evaluation.weights, "evaluation.weights")
     if config.evaluation.weights == "average" and config.average_decay is None:
         raise ConfigError(
             "evaluation.weights is 'average', but this run keeps no moving average; "
             "set --config.average_decay=0.999, for example"
         )
+    last = config.steps if config.stop_after is None else config.stop_after
+    check_range("stop_after", last, 1)
     return Plan(
         total_steps=config.steps,
-        last_step=min(config.steps, config.stop_after or config.steps),
+        last_step=min(config.steps, last),
         batch_size=config.batch_size,
         log_every=config.log_every,
         save_every=config.checkpoint.every,
@@ -79,6 +89,8 @@ class TrainingRun:
 
     def __init__(self, config: ConfigDict, workdir: str):
         self.config, self.workdir = config, Path(workdir)
+        if self.workdir.exists() and not self.workdir.is_dir():
+            raise ConfigError(f"--workdir={workdir} is a file; name a folder")
         self.plan = make_plan(config)
         self.mesh = build.make_mesh(config)
         check_batch_size(config.batch_size, self.mesh)
@@ -89,6 +101,7 @@ class TrainingRun:
             total_steps=config.steps,
         )
         self.objective = build.make_objective(config, self.mesh)
+        self.bounds = build.make_bounds(config)
         self.source = build.make_source(config.data.train, "data.train")
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
@@ -147,7 +160,7 @@ class TrainingRun:
             self.objective,
             self.optimizer,
             seed=self.config.seed,
-            bounds=build.keywords(self.config.bounds),
+            bounds=self.bounds,
             average_decay=self.config.average_decay,
         )
         loop = Loop(
@@ -175,7 +188,8 @@ class TrainingRun:
         return loader.batches(self.first_step)
 
     def save(self, step: int, state: TrainState, progress: Progress) -> None:
-        files = self._files | {PROGRESS: description.to_json(progress.to_dict())}
+        counters = {"step": step, **progress.to_dict()}
+        files = self._files | {PROGRESS: description.to_json(counters)}
         self.store.save(step, items_of(state), files)
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
@@ -195,10 +209,19 @@ class TrainingRun:
         predictor = self.predictor.with_variables(variables)
         row = {}
         for name, evaluator in self.evaluators.items():
-            found = evaluator.run(predictor).metrics
-            row |= {f"{name}/{metric}": float(v) for metric, v in found.items()}
+            try:
+                found = evaluator.run(predictor).metrics
+            except (ConfigError, RunError) as error:
+                say(f"evaluation {name} failed and is left out: {error}")
+                continue
+            # JSON has no NaN: a metric that is not defined is null.
+            row |= {
+                f"{name}/{metric}": float(v) if math.isfinite(v) else None
+                for metric, v in found.items()
+            }
         if row:
-            say("evaluation  " + "  ".join(f"{k} {v:.3f}" for k, v in row.items()))
+            known = {k: v for k, v in row.items() if v is not None}
+            say("evaluation  " + "  ".join(f"{k} {v:.3f}" for k, v in known.items()))
         return row
 
     def _description(self) -> dict[str, bytes]:
@@ -212,73 +235,3 @@ class TrainingRun:
 
     def parameters(self, state: TrainState) -> int:
         return trees.count(state.params)
-
-
-def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
-    """The tokenizer that lies beside the weights."""
-    return Tokenizer.load(
-        str(folder / description.FOLDER / TOKENIZER),
-        length=config.tokenizer.length,
-        canonicalise=config.tokenizer.canonicalise or "none",
-    )
-
-
-def make_predictor(model, variables, preprocessing, tokenizer, mesh, batch_size):
-    return ModelPredictor(
-        model,
-        variables,
-        lambda image: preprocessing(decode_image(image)),
-        tokenizer,
-        mesh,
-        batch_size,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadedCheckpoint:
-    """A checkpoint ready for use, built from nothing but its path."""
-
-    path: Path
-    step: int
-    config: ConfigDict
-    predictor: ModelPredictor
-    parameters: int
-
-
-def checkpoint_config(path: str) -> ConfigDict:
-    """The resolved config that a checkpoint was trained with."""
-    return ConfigDict(description.read_json(find_checkpoint(path), CONFIG))
-
-
-def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoint:
-    """Loads a workdir's newest step or a step folder; `weights`: model or average."""
-    folder = find_checkpoint(path)
-    config = checkpoint_config(path)
-    preprocessing = build.make_preprocessing(config)
-    tokenizer = saved_tokenizer(folder, config)
-    model = build.make_model(config, preprocessing, tokenizer)
-    init = build.init_function(model, preprocessing.image_size, tokenizer.length)
-    mesh = MeshSpec().make()
-    variables = restore_variables(folder, init, mesh, weights)
-    predictor = make_predictor(
-        model, variables, preprocessing, tokenizer, mesh, batch_size
-    )
-    parameters = trees.count(variables["params"])
-    return LoadedCheckpoint(folder, int(folder.name), config, predictor, parameters)
-
-
-def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTree]:
-    """The variables of a checkpoint, copied to every device of the mesh."""
-    lookup(WEIGHTS, weights, "weights")
-    shapes = dict(jax.eval_shape(init, jax.random.key(0)))
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    like = abstract(shapes, jax.tree.map(lambda x: everywhere, shapes))
-    variables = dict(restore_item(folder, "model", like))
-    if weights == "average":
-        if not (folder / "average").is_dir():
-            raise ConfigError(
-                f"{folder} keeps no moving average; train with --config.average_decay "
-                "or use weights = 'model'"
-            )
-        variables["params"] = restore_item(folder, "average", like["params"])
-    return variables

@@ -48,10 +48,12 @@ def main() -> None:
         run.finish(state)
         say(f"Done: step {plan.last_step} is saved in {workdir}/checkpoints.")
     say("Next: evaluate it and open the report")
-    say(
-        f"  python -m vlp_jax.evaluate --checkpoint={workdir} --output={workdir}/eval",
-        style="bold",
-    )
+    command = ["python -m vlp_jax.evaluate", f"--checkpoint={workdir}"]
+    command.append(f"--output={workdir}/eval")
+    if not run.evaluators:  # the recipe leaves the choice to the user
+        command.append("--config=configs/evaluate/image_folder.py")
+        command.append("--config.data.root=DIR")
+    say("  " + " ".join(command), style="bold")
 
 
 if __name__ == "__main__":

@@ -197,10 +197,16 @@ def test_bad_samples_before_the_restart_count():
 
 
 @pytest.mark.parametrize(
-    "field", ["total_steps", "batch_size", "log_every", "save_every"]
+    ("field", "setting"),
+    [
+        ("total_steps", "steps"),
+        ("batch_size", "batch_size"),
+        ("log_every", "log_every"),
+        ("save_every", "checkpoint.every"),
+    ],
 )
-def test_a_plan_that_makes_no_sense(field):
-    with pytest.raises(ConfigError, match=f"{field} is 0; it must be >= 1"):
+def test_a_plan_that_makes_no_sense(field, setting):
+    with pytest.raises(ConfigError, match=f"^{setting} is 0; expected at least 1"):
         dataclasses.replace(PLAN, **{field: 0})
 
 

@@ -94,15 +94,17 @@ def test_clamp_touches_only_the_named_path():
 
 
 def test_moving_average_is_the_closed_form():
-    """a_n = d^n p_0 + (1 - d) sum_k d^(n - k) p_k, from the clamped parameters."""
-    decay = 0.75
+    """a_n = d_n a_(n-1) + (1 - d_n) p_n with d_n = min(d, n / (9 + n)), p_n clamped."""
+    decay = 0.3
     bounds = {"logit_scale": (0.0, 4.0)}
     states, _ = walk(9.0, 3.0, 6, bounds=bounds, average_decay=decay)
     values = [float(s.params["logit_scale"]) for s in states]
     assert values[-1] == 4.0
+    expected = values[0]
     for n, state in enumerate(states):
-        terms = [decay ** (n - k) * values[k] for k in range(1, n + 1)]
-        expected = decay**n * values[0] + (1 - decay) * sum(terms)
+        if n:
+            d = min(decay, n / (9 + n))  # 0.1, 2/11, 3/12, then 0.3
+            expected = d * expected + (1 - d) * values[n]
         np.testing.assert_allclose(state.average["logit_scale"], expected, rtol=1e-6)
     assert walk(9.0, 3.0, 1)[0][-1].average == ()
     tree = {"a": jnp.array([1.0, 2.0])}

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, RunError
 
 FOLDER = "description"
 
@@ -39,6 +39,11 @@ def read_json(step_folder: Path, name: str) -> Any:
     except FileNotFoundError:
         raise ConfigError(
             f"{step_folder} is not a checkpoint of vlp_jax: {FOLDER}/{name} is missing"
+        ) from None
+    except ValueError:
+        raise RunError(
+            f"checkpoint {step_folder} is damaged: {FOLDER}/{name} is no JSON. Remove "
+            "that folder to use the step before it"
         ) from None
 
 

@@ -15,7 +15,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from vlp_jax.checkpoint.description import FOLDER, FilesHandler, SaveFiles
 from vlp_jax.core import trees
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.types import PyTree
 
 CHECKPOINTS = "checkpoints"
@@ -50,12 +50,20 @@ def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:
     """One item of a checkpoint as arrays shaped, typed and placed as `like`.
 
     Raises ConfigError naming what is missing, unexpected or of another shape: orbax
-    would cast other dtypes without a word.
+    would cast other dtypes without a word. Raises RunError when files are damaged.
     """
-    with ocp.StandardCheckpointer() as checkpointer:
-        saved = checkpointer.metadata(step_folder / item).item_metadata.tree
-        trees.check_same(like, saved, f"{item} of checkpoint {step_folder}", ADVICE)
-        return checkpointer.restore(step_folder / item, like)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            saved = checkpointer.metadata(step_folder / item).item_metadata.tree
+            trees.check_same(like, saved, f"{item} of checkpoint {step_folder}", ADVICE)
+            return checkpointer.restore(step_folder / item, like)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever orbax and its storage make of broken files
+        raise RunError(
+            f"checkpoint {step_folder} is damaged: {item} cannot be read "
+            f"({type(error).__name__}). Remove that folder to use the step before it"
+        ) from error
 
 
 def restore(step_folder: Path, like: dict[str, PyTree]) -> dict[str, PyTree]:

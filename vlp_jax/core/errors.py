@@ -1,5 +1,7 @@
 """The errors a person can act on; anything else that escapes is a bug of ours."""
 
+import math
+
 
 class ConfigError(Exception):
     """The config or the command line is wrong (exit code 78), known before a step.
@@ -33,3 +35,10 @@ class BadSample(Exception):
             raise ValueError(f"{cause!r} is not in BAD_SAMPLE_CAUSES")
         super().__init__(f"{cause}: {detail}" if detail else cause)
         self.cause = cause
+
+
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """ConfigError unless low <= value <= high; `name` is the setting's."""
+    if not low <= value <= high:
+        expected = f"at least {low}" if high == math.inf else f"{low} to {high}"
+        raise ConfigError(f"{name} is {value}; expected {expected}")

@@ -74,10 +74,12 @@ class MetricsWriter:
             row["timing"] = timing
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
+        metrics = {k: v for k, v in metrics.items() if v is not None}
         for name, value in metrics.items():
             self._board.add_scalar(name, value, step)
         for name, value in timing.items():
             self._board.add_scalar(f"timing/{name}", value, step)
+        self._board.flush()
 
     def close(self) -> None:
         self._file.close()

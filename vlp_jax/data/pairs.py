@@ -84,6 +84,6 @@ class PairSamples:
     def describe_bad(self) -> str:
         """Causes with the names of a few bad samples, for an error message."""
         return "; ".join(
-            f"{cause}: {', '.join(sorted(names))}"
-            for cause, names in sorted(self.bad_names.items())
+            f"{cause}: {', '.join(sorted(tuple(names)))}"
+            for cause, names in sorted(tuple(self.bad_names.items()))
         )

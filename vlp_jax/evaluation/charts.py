@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 WIDTH, HEIGHT = 440, 220
 LEFT, RIGHT, TOP, BOTTOM = 50, 14, 10, 26  # margins, which hold the tick labels
@@ -153,3 +153,13 @@ def _smoothed(line: list[Point]) -> list[Point]:
 
 def _svg(line: list[Point]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in line)
+
+
+def series(rows: Iterable[dict]) -> dict[str, list[tuple[int, float]]]:
+    """Metric rows as one series a metric, the loss first."""
+    found: dict[str, list[tuple[int, float]]] = {"loss": []}
+    for row in rows:
+        for name, value in row.items():
+            if name not in ("step", "timing", "samples") and value is not None:
+                found.setdefault(name, []).append((row["step"], value))
+    return {name: points for name, points in found.items() if points}

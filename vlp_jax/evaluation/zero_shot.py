@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float, Int
 
 from vlp_jax.core.errors import ConfigError
@@ -33,10 +34,13 @@ def class_weights(
     Each prompt's embedding is normalised by the predictor, then averaged over the
     templates and normalised again.
     """
-    total = sum(
-        encode_texts(predictor, prompts.fill(template, class_names), batch_size)
-        for template in templates
-    )
+    total = 0
+    at_once = max(1, batch_size // len(class_names))  # templates that fill a batch
+    for start in range(0, len(templates), at_once):
+        group = templates[start : start + at_once]
+        texts = [text for t in group for text in prompts.fill(t, class_names)]
+        found = encode_texts(predictor, texts, batch_size)
+        total += rearrange(found, "(t c) e -> t c e", t=len(group)).sum(axis=0)
     return total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-12)
 
 

@@ -18,6 +18,9 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
+DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
+
+
 class Dense(nn.Module):
     """A linear map of the last axis.
 
@@ -34,11 +37,12 @@ class Dense(nn.Module):
     def __call__(self, x: Float[Array, "... inputs"]) -> Float[Array, "... features"]:
         init = nn.initializers.normal(self.init_std)
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
-        rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
-        out = rows @ kernel.astype(self.dtype)
+        dtype = lookup(DTYPES, self.dtype, "dtype")
+        rows = x.reshape(-1, x.shape[-1]).astype(dtype)
+        out = rows @ kernel.astype(dtype)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
-            out = out + bias.astype(self.dtype)
+            out = out + bias.astype(dtype)
         return out.reshape(*x.shape[:-1], self.features)
 
 
@@ -76,7 +80,7 @@ class Attention(nn.Module):
         mask: Bool[Array, "batch token"] | None = None,
     ) -> Float[Array, "batch token width"]:
         width = x.shape[-1]
-        if width % self.heads:
+        if self.heads < 1 or width % self.heads:
             raise ConfigError(
                 f"a width of {width} cannot be split over {self.heads} heads; set "
                 "width to a multiple of heads"

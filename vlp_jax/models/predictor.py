@@ -8,6 +8,7 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
 
+from vlp_jax.core.errors import check_range
 from vlp_jax.core.types import PyTree
 from vlp_jax.parallel.mesh import batch_devices
 from vlp_jax.parallel.sharding import place_batch
@@ -36,6 +37,7 @@ class ModelPredictor:
     ):
         self.variables, self.mesh = variables, mesh
         self.prepare_image, self.tokenize = prepare_image, tokenize
+        check_range("batch_size", batch_size, 1)
         devices = batch_devices(mesh)
         self.batch_size = -(-batch_size // devices) * devices
         self._image = jax.jit(lambda v, x: model.apply(v, x, method="encode_image"))

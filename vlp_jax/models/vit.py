@@ -47,7 +47,7 @@ class ViT(nn.Module):
                 f"the image tower was built for {size}x{size} pixels and got "
                 f"{images.shape[1]}x{images.shape[2]}; set preprocessing.image_size"
             )
-        if size % patch:
+        if patch < 1 or size % patch:
             raise ConfigError(
                 f"image_size {size} is not a multiple of model.image.patch_size {patch}"
             )

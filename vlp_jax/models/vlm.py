@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from vlp_jax.core.errors import check_range
 from vlp_jax.models.layers import Dense
 
 
@@ -30,6 +31,8 @@ class TwoTower(nn.Module):
     logit_bias_init: float | None = None
 
     def setup(self):
+        check_range("model.embedding_size", self.embedding_size, 1)
+
         def projection(tower):
             return Dense(
                 self.embedding_size,

@@ -14,6 +14,7 @@ from einops import rearrange
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 
+from vlp_jax.core.errors import check_range
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Need, Outputs, Term
 from vlp_jax.parallel import collectives
@@ -220,6 +221,7 @@ class Contrastive:
     def __init__(
         self, mesh: Mesh, implementation: str = "gather", tile_size: int = 1024
     ):
+        check_range("objectives.contrastive.tile_size", tile_size, 1)
         make = lookup(IMPLEMENTATIONS, implementation, "contrastive implementation")
         self._loss = make(mesh, tile_size)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from vlp_jax.core.errors import ConfigError, RunError
+from vlp_jax.core.errors import RunError, check_range
 from vlp_jax.core.logs import MetricsWriter, ProgressReport, duration
 from vlp_jax.training.state import TrainState
 
@@ -26,9 +26,10 @@ class Plan:
     max_bad_share: float
 
     def __post_init__(self):
-        for field in ("total_steps", "batch_size", "log_every", "save_every"):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"{field} is {getattr(self, field)}; it must be >= 1")
+        check_range("steps", self.total_steps, 1)
+        check_range("batch_size", self.batch_size, 1)
+        check_range("log_every", self.log_every, 1)
+        check_range("checkpoint.every", self.save_every, 1)
 
 
 @dataclasses.dataclass

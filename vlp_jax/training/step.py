@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from vlp_jax.core.types import Batch, ComputeOutputs
@@ -43,7 +44,9 @@ def make_train_step(
         params = clamp(optax.apply_updates(state.params, updates), bounds)
         average = state.average
         if average_decay is not None:
-            average = moving_average(average, params, average_decay)
+            # Early on the average follows closely, or it would keep the initial values.
+            decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
+            average = moving_average(average, params, decay)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         state = TrainState(
             step=state.step + 1,

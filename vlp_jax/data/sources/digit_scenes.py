@@ -165,7 +165,10 @@ class DigitScenes:
         digit_counts: tuple[int, ...] = (1, 2, 3),
     ):
         lookup(SPLITS, split, "split of digit_scenes")
-        for count in digit_counts:
+        self.digit_counts = tuple(sorted(set(digit_counts)))
+        if not self.digit_counts:
+            raise ConfigError("digit_scenes got no digit_counts; give for example (1,)")
+        for count in self.digit_counts:
             lookup(DIGIT_COUNT_WEIGHTS, count, "digit count of digit_scenes")
         if size < 1 or canvas < 24:
             raise ConfigError(
@@ -173,22 +176,29 @@ class DigitScenes:
                 "scene and a canvas of 24 pixels"
             )
         self.split, self.size, self.canvas = split, size, canvas
-        self.digit_counts = tuple(digit_counts)
         self.class_names = scene_words.NUMBERS
         self.name = f"digit_scenes/{split}"
+        if split == "test":
+            self._test_scenes = self._draw_test_scenes()
 
-    @functools.cached_property
-    def _test_scenes(self) -> tuple[Scene, ...]:
+    def _draw_test_scenes(self) -> tuple[Scene, ...]:
         distinct = self.digit_counts != (1,)
         rng = np.random.default_rng((SPLITS["test"], len(self.digit_counts)))
-        scenes: dict[Scene, None] = {}
-        chosen = []
+        chosen: list[Scene] = []
+        known: set[Scene] = set()
+        repeats = 0
         while len(chosen) < self.size:
             scene = draw_scene(rng, held_out=True, counts=self.digit_counts)
-            if distinct and scene in scenes:
-                continue
-            scenes[scene] = None
-            chosen.append(scene)
+            repeats = repeats + 1 if distinct and scene in known else 0
+            if repeats > 1000:
+                raise ConfigError(
+                    f"digit_scenes got size={self.size}, but its test split has only "
+                    f"{len(chosen)} different scenes with digit_counts="
+                    f"{self.digit_counts}; set a smaller size"
+                )
+            if repeats == 0:
+                known.add(scene)
+                chosen.append(scene)
         return tuple(chosen)
 
     def __len__(self) -> int:

@@ -1,0 +1,93 @@
+"""A trained model from nothing but the path of its checkpoint."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from vlp_jax import build
+from vlp_jax.checkpoint import description
+from vlp_jax.checkpoint.storage import abstract, find_checkpoint, restore_item
+from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import lookup
+from vlp_jax.core.types import PyTree
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.models.predictor import ModelPredictor
+from vlp_jax.parallel.mesh import MeshSpec
+
+# Files of a checkpoint's description.
+CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
+WEIGHTS = dict.fromkeys(("model", "average"))  # what an evaluation may look at
+
+
+def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
+    """The tokenizer that lies beside the weights."""
+    return Tokenizer.load(
+        str(folder / description.FOLDER / TOKENIZER),
+        length=config.tokenizer.length,
+        canonicalise=config.tokenizer.canonicalise,
+    )
+
+
+def make_predictor(model, variables, preprocessing, tokenizer, mesh, batch_size):
+    return ModelPredictor(
+        model,
+        variables,
+        preprocessing,
+        tokenizer,
+        mesh,
+        batch_size,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint ready for use, built from nothing but its path."""
+
+    path: Path
+    step: int
+    config: ConfigDict
+    predictor: ModelPredictor
+    parameters: int
+
+
+def checkpoint_config(path: str) -> ConfigDict:
+    """The resolved config that a checkpoint was trained with."""
+    return ConfigDict(description.read_json(find_checkpoint(path), CONFIG))
+
+
+def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoint:
+    """Loads a workdir's newest step or a step folder; `weights`: model or average."""
+    folder = find_checkpoint(path)
+    config = checkpoint_config(path)
+    preprocessing = build.make_preprocessing(config)
+    tokenizer = saved_tokenizer(folder, config)
+    model = build.make_model(config, preprocessing, tokenizer)
+    init = build.init_function(model, preprocessing.image_size, tokenizer.length)
+    mesh = MeshSpec().make()
+    variables = restore_variables(folder, init, mesh, weights)
+    predictor = make_predictor(
+        model, variables, preprocessing, tokenizer, mesh, batch_size
+    )
+    parameters = trees.count(variables["params"])
+    step = description.read_json(folder, PROGRESS)["step"]
+    return LoadedCheckpoint(folder, step, config, predictor, parameters)
+
+
+def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTree]:
+    """The variables of a checkpoint, copied to every device of the mesh."""
+    lookup(WEIGHTS, weights, "weights")
+    shapes = dict(jax.eval_shape(init, jax.random.key(0)))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    like = abstract(shapes, jax.tree.map(lambda x: everywhere, shapes))
+    variables = dict(restore_item(folder, "model", like))
+    if weights == "average":
+        if not (folder / "average").is_dir():
+            raise ConfigError(
+                f"{folder} keeps no moving average; train with --config.average_decay "
+                "or use weights = 'model'"
+            )
+        variables["params"] = restore_item(folder, "average", like["params"])
+    return variables
