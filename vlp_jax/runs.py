@@ -54,6 +54,7 @@ from vlp_jax.training.step import make_train_step
 def make_plan(config: ConfigDict) -> Plan:
     if config.steps is None:
         raise ConfigError("config.steps is not given; set --config.steps=NUMBER")
+    check_range("steps", config.steps, 1)
     check_range("seed", config.seed, 0, 2**32 - 1)
     check_range("data.threads", config.data.threads, 0)
     check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)

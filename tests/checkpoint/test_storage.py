@@ -18,7 +18,7 @@ from vlp_jax.checkpoint.storage import (
     restore,
     restore_item,
 )
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.parallel.sharding import tree_shardings
 
@@ -223,3 +223,17 @@ def test_a_step_left_half_written_is_ignored_and_cleaned_away(tmp_path):
     assert committed_steps(tmp_path) == [3, 7]
     assert not torn.exists()
     assert find_checkpoint(tmp_path) == folder / "7"
+
+
+def test_damaged_files_are_an_explained_error(tmp_path):
+    save(tmp_path, 3)
+    folder = find_checkpoint(tmp_path)
+    expected = like(meshes()["fsdp"], items(meshes()["fsdp"])["model"])
+    for path in (folder / "model").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(RunError, match=r"/3 is damaged: model .*Remove that folder"):
+        restore_item(folder, "model", expected)
+    (folder / "description" / "config.json").write_text('{"seed":')
+    with pytest.raises(RunError, match="damaged: description/config.json is no JSON"):
+        description.read_json(folder, "config.json")

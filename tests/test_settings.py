@@ -1,0 +1,103 @@
+"""Settings that make no sense are refused by name before anything is built."""
+
+import pytest
+
+from vlp_jax import build, evaluate, recipe, runs
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.data.sources.digit_scenes import DigitScenes
+from vlp_jax.models.layers import Dense
+
+
+def config(**changed):
+    """A training recipe with dotted settings changed ('data__threads')."""
+    chosen = recipe.pretraining()
+    chosen.steps = 10
+    for path, value in changed.items():
+        *sections, key = path.split("__")
+        place = chosen
+        for section in sections:
+            place = place[section]
+        place[key] = value
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"seed": -1}, "seed is -1; expected 0 to 4294967295"),
+        ({"steps": 0}, "steps is 0; expected at least 1"),
+        ({"stop_after": 0}, "stop_after is 0; expected at least 1"),
+        ({"stop_after": -5}, "stop_after is -5"),
+        ({"data__threads": -1}, "data.threads is -1"),
+        ({"data__max_bad_share": 1.5}, "data.max_bad_share is 1.5; expected 0 to 1"),
+        ({"checkpoint__keep": 0}, "checkpoint.keep is 0"),
+        ({"checkpoint__every": 0}, "checkpoint.every is 0"),
+        ({"evaluation__every": -1}, "evaluation.every is -1"),
+        ({"evaluation__batch_size": 0}, "evaluation.batch_size is 0"),
+        ({"average_decay": 2.0}, "average_decay is 2.0; expected 0 to 1"),
+        ({"evaluation__weights": "best"}, "unknown evaluation.weights 'best'"),
+    ],
+)
+def test_a_plan_names_the_setting(changed, said):
+    with pytest.raises(ConfigError, match=said):
+        runs.make_plan(config(**changed))
+
+
+def test_stop_after_changes_the_last_step_alone():
+    assert runs.make_plan(config()).last_step == 10
+    plan = runs.make_plan(config(stop_after=4))
+    assert (plan.last_step, plan.total_steps) == (4, 10)
+    assert runs.make_plan(config(stop_after=99)).last_step == 10
+
+
+@pytest.mark.parametrize("pair", [(5.0,), (2.0, 1.0), (0.0, 1.0, 2.0)])
+def test_bounds_are_two_numbers_in_order(pair):
+    chosen = config()
+    chosen.bounds.logit_scale = pair
+    with pytest.raises(ConfigError, match=r"bounds.logit_scale is .*\(low, high\)"):
+        build.make_bounds(chosen)
+
+
+def test_a_workdir_that_is_a_file(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    with pytest.raises(ConfigError, match="is a file; name a folder"):
+        runs.TrainingRun(config(), file)
+    with pytest.raises(ConfigError, match="--output=.*cannot be a folder"):
+        evaluate.prepare_output(str(file))
+    assert file.read_text() == "mine"
+
+
+def test_digit_scenes_that_do_not_exist():
+    with pytest.raises(ConfigError, match="has only .* different scenes"):
+        DigitScenes("test", size=60_000, digit_counts=(2,))
+    with pytest.raises(ConfigError, match="no digit_counts"):
+        DigitScenes(digit_counts=())
+    repeated = DigitScenes("test", size=40, digit_counts=(1, 1))
+    assert repeated.digit_counts == (1,) and len(repeated) == 40
+
+
+def test_evaluator_settings_keep_their_types():
+    block = recipe.evaluator("retrieval")
+    block.recall_at = (1, 5)
+    with pytest.raises(TypeError):
+        block.recall_at = 5
+    assert block.get_type("limit") is int and block.get_type("templates") is object
+
+
+def test_evaluators_take_the_batch_that_is_compiled():
+    chosen = recipe.evaluation()
+    chosen.batch_size = 32
+    chosen.data.update(kind="digit_scenes", split="test", size=8)
+    chosen.evaluators.shared = recipe.evaluator("retrieval")
+    chosen.evaluators.own = recipe.evaluator("retrieval", batch_size=4)
+    built = build.make_evaluators(chosen)
+    assert (built["shared"].batch_size, built["own"].batch_size) == (32, 4)
+
+
+def test_an_unknown_dtype_is_explained():
+    import jax
+    import jax.numpy as jnp
+
+    with pytest.raises(ConfigError, match="unknown dtype 'bf16'; known: bfloat16"):
+        Dense(4, dtype="bf16").init(jax.random.key(0), jnp.ones((2, 3)))
