@@ -45,8 +45,8 @@ def main() -> None:
             "nothing to evaluate: the recipe of this checkpoint names no evaluators; "
             "give --config=configs/evaluate/image_folder.py --config.data.root=DIR"
         )
-    prepare_output(output)
     loaded = trained.load_checkpoint(checkpoint, settings.batch_size, settings.weights)
+    prepare_output(output)
     name = loaded.config.name or "vlp_jax"
     say(f"vlp_jax.evaluate  {loaded.path}", style="bold")
     say(f"  model     {name}, {loaded.parameters:,} parameters, step {loaded.step}")
