@@ -179,7 +179,7 @@ def test_all_embeddings_nearly_equal_at_the_largest_scale():
 
 
 @pytest.mark.parametrize("scale", [1 / 0.07, 100.0])
-def test_near_convergence_it_is_no_worse_than_dense(scale):
+def test_near_convergence_it_is_better_than_dense(scale):
     """cos(pair) = 0.95 among random directions: losses of 3e-3 and 4e-22 a batch.
 
     Where the positives win, logsumexp(S) - S_kk and softmax - 1 cancel; the dense
@@ -194,8 +194,8 @@ def test_near_convergence_it_is_no_worse_than_dense(scale):
     tiled = errors(
         value_and_gradients(tiled_loss(make_mesh(2, 4), 100))(*inputs), expected
     )
-    assert max(tiled) <= max(1e-5, max(dense))
-    assert max(tiled) <= 1e-5  # what it reaches; the line above is what is asked
+    assert max(tiled) <= max(1e-5, max(dense))  # what is asked
+    assert max(tiled) < max(dense) / 5  # what the margins are for
 
 
 def test_bfloat16_embeddings():
