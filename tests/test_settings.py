@@ -101,3 +101,29 @@ def test_an_unknown_dtype_is_explained():
 
     with pytest.raises(ConfigError, match="unknown dtype 'bf16'; known: bfloat16"):
         Dense(4, dtype="bf16").init(jax.random.key(0), jnp.ones((2, 3)))
+
+
+def test_the_resolved_config_has_every_default_and_builds_the_same():
+    chosen = config(learning_rate__peak=1e-3, model__embedding_size=16)
+    chosen.data.train.kind = "digit_scenes"
+    chosen.model.image.size = "S/16"
+    chosen.model.text.update(width=32, depth=1, heads=2)
+    full = build.resolved(chosen)
+    assert full.preprocessing.mean == (0.48145466, 0.4578275, 0.40821073)
+    assert (full.preprocessing.image_size, full.preprocessing.resize) == (
+        224,
+        "shortest",
+    )
+    assert (full.optimizer.b2, full.learning_rate.decay) == (0.98, "cosine")
+    assert (full.model.image.width, full.model.image.patch_size) == (384, 16)
+    assert full.data.train.split == "train" and full.data.train.root is None
+    assert full.data.crop.scale is None  # None: no crop at all
+    assert chosen.preprocessing.mean is None  # the original is as it was
+
+    class Words:
+        vocab_size, length, eos_id = 300, 8, 3
+
+    models = [
+        build.make_model(c, build.make_preprocessing(c), Words) for c in (chosen, full)
+    ]
+    assert models[0] == models[1]

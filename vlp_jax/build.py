@@ -5,6 +5,7 @@ and evaluation meet. runs.py puts these objects together.
 """
 
 import functools
+import inspect
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vlp_jax.core.errors import BadSample, ConfigError, check_range
-from vlp_jax.core.lookup import call, lookup
+from vlp_jax.core.lookup import call, lookup, parameters_of
 from vlp_jax.core.types import Evaluator, Source
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
@@ -25,6 +26,8 @@ from vlp_jax.models.vlm import TwoTower
 from vlp_jax.objectives import OBJECTIVES
 from vlp_jax.objectives.mixture import Mixture
 from vlp_jax.parallel.mesh import MeshSpec
+from vlp_jax.training.optimizer import OPTIMIZERS
+from vlp_jax.training.schedules import learning_rate
 
 
 def keywords(block: ConfigDict, *leave_out: str) -> dict[str, Any]:
@@ -181,3 +184,42 @@ def init_function(model: TwoTower, image_size: int, length: int):
     images = jnp.zeros((1, image_size, image_size, 3), jnp.uint8)
     tokens = jnp.zeros((1, length), jnp.int32)
     return functools.partial(model.init, images=images, tokens=tokens)
+
+
+def resolved(config: ConfigDict) -> ConfigDict:
+    """A copy in which what was not given has the value that its builder gives it.
+
+    Checkpoints keep this one: a default that changes later does not change them.
+    """
+    config = config.copy_and_resolve_references()
+    evaluators = config.evaluation.evaluators.values()
+    sources = [config.data.train, config.evaluation.data]
+    for table, blocks in (
+        (SOURCES, sources + [block.data for block in evaluators]),
+        (EVALUATORS, evaluators),
+        (OPTIMIZERS, [config.optimizer]),
+        (IMAGE_TOWERS, [config.model.image]),
+        (TEXT_TOWERS, [config.model.text]),
+    ):
+        for block in blocks:
+            if block.kind is not None:
+                _fill(block, table[block.kind])
+    for name, block in config.objectives.items():
+        _fill(block, OBJECTIVES[name])
+    _fill(config.preprocessing, Preprocessing)
+    _fill(config.model, TwoTower)
+    _fill(config.learning_rate, learning_rate)
+    return config
+
+
+def _fill(block: ConfigDict, builder) -> None:
+    """Sets the keys of a block that are not given to the builder's defaults."""
+    sized = {}
+    if "size" in block and block.kind in SIZES and block.size is not None:
+        sized = SIZES[block.kind](block.size)
+    for key, parameter in parameters_of(builder).items():
+        default = sized.get(key, parameter.default)
+        if default is inspect.Parameter.empty or default is None:
+            continue
+        if key in block and block[key] is None:
+            block[key] = default

@@ -229,7 +229,9 @@ class TrainingRun:
         with tempfile.TemporaryDirectory() as folder:
             self.tokenizer.save(folder)
             files = description.read_folder(folder)
-        config = json.loads(self.config.to_json_best_effort())
+        config = build.resolved(self.config)
+        config.tokenizer.canonicalise = self.tokenizer.canonicalise
+        config = json.loads(config.to_json_best_effort())
         return {f"{TOKENIZER}/{name}": data for name, data in files.items()} | {
             CONFIG: description.to_json(config)
         }
