@@ -7,10 +7,9 @@ import statistics
 import time
 
 import jax
-import jax.numpy as jnp
 
 SHAPES = {  # batch, tokens, width, hidden
-    "quickstart": (256, 37, 128, 512),
+    "quickstart": (256, 10, 192, 768),
     "512 wide": (64, 77, 512, 2048),
     "ViT-B/32": (32, 50, 768, 3072),
 }
@@ -39,13 +38,9 @@ def main() -> None:
     for name, (batch, tokens, width, hidden) in SHAPES.items():
         key = jax.random.key(0)
         x = jax.random.normal(key, (batch, tokens, width))
-        kernels = [
-            (
-                jnp.full((width, hidden), 1e-3) + 0.01 * jax.random.normal(key, ()),
-                jnp.full((hidden, width), 1e-3),
-            )
-            for _ in range(LAYERS)
-        ]
+        a = 0.02 * jax.random.normal(key, (width, hidden))
+        b = 0.02 * jax.random.normal(key, (hidden, width))
+        kernels = [(a, b)] * LAYERS
         sides = {
             flatten: jax.jit(
                 jax.value_and_grad(lambda x, k, f=flatten: stack(x, k, f), (0, 1))

@@ -6,6 +6,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/environment.sh
 
 install requirements.txt
-python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart "$@"
+python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
 python -m vlp_jax.evaluate --checkpoint=runs/quickstart --output=runs/quickstart/eval
 echo "Then: train on your own pictures; README.md shows how in three lines."

@@ -70,7 +70,7 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
             build.init_function(run.model, image_size, length),
             run.optimizer,
             run.objective.initial_state(),
-            config.average_decay is not None,
+            config.ema_decay is not None,
             config.seed,
         )
 
@@ -117,13 +117,13 @@ def test_every_keyword_of_every_kind_can_be_set():
 
 
 def test_what_is_left_out_keeps_the_default_of_its_kind():
-    source = build.make_source(recipe.source("digit_scenes", size=7), "data")
+    source = build.pick(SOURCES, recipe.source("digit_scenes", size=7), "data")
     assert (source.split, len(source), source.canvas) == ("train", 7, 48)
 
 
 def test_a_keyword_of_another_kind_is_an_error():
     with pytest.raises(ConfigError, match="data of kind 'digit_scenes'.*'root'"):
-        build.make_source(recipe.source("digit_scenes", root="/tmp"), "data")
+        build.pick(SOURCES, recipe.source("digit_scenes", root="/tmp"), "data")
 
 
 @pytest.mark.parametrize("start", [recipe.pretraining, recipe.evaluation])

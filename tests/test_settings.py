@@ -34,7 +34,7 @@ def config(**changed):
         ({"checkpoint__every": 0}, "checkpoint.every is 0"),
         ({"evaluation__every": -1}, "evaluation.every is -1"),
         ({"evaluation__batch_size": 0}, "evaluation.batch_size is 0"),
-        ({"average_decay": 2.0}, "average_decay is 2.0; expected 0 to 1"),
+        ({"ema_decay": 2.0}, "ema_decay is 2.0; expected 0 to 1"),
         ({"evaluation__weights": "best"}, "unknown evaluation.weights 'best'"),
     ],
 )
@@ -83,16 +83,6 @@ def test_evaluator_settings_keep_their_types():
     with pytest.raises(TypeError):
         block.recall_at = 5
     assert block.get_type("limit") is int and block.get_type("templates") is object
-
-
-def test_evaluators_take_the_batch_that_is_compiled():
-    chosen = recipe.evaluation()
-    chosen.batch_size = 32
-    chosen.data.update(kind="digit_scenes", split="test", size=8)
-    chosen.evaluators.shared = recipe.evaluator("retrieval")
-    chosen.evaluators.own = recipe.evaluator("retrieval", batch_size=4)
-    built = build.make_evaluators(chosen)
-    assert (built["shared"].batch_size, built["own"].batch_size) == (32, 4)
 
 
 def test_an_unknown_dtype_is_explained():

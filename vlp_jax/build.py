@@ -6,6 +6,7 @@ and evaluation meet. runs.py puts these objects together.
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -39,6 +40,17 @@ def keywords(block: ConfigDict, *leave_out: str) -> dict[str, Any]:
     }
 
 
+def settings(config: ConfigDict, prefix: str = "") -> dict:
+    """{dotted path: value} of every setting."""
+    found = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            found |= settings(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
 def pick(table, block: ConfigDict, what: str, **given):
     """Builds what `block.kind` names in a table, from the block's other settings."""
     if block.kind is None:
@@ -46,10 +58,6 @@ def pick(table, block: ConfigDict, what: str, **given):
     builder = lookup(table, block.kind, f"{what}.kind")
     name = f"{what} of kind {block.kind!r}"
     return call(builder, keywords(block, "kind"), name, **given)
-
-
-def make_source(block: ConfigDict, what: str) -> Source:
-    return pick(SOURCES, block, what)
 
 
 def make_preprocessing(config: ConfigDict) -> Preprocessing:
@@ -71,7 +79,7 @@ def make_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
 
 
 def _captions(source: Source, samples: int):
-    """Captions of evenly spread examples; pictures are not decoded."""
+    """Captions of evenly spread examples that can be read."""
     count = min(samples, len(source))
     for index in np.linspace(0, len(source) - 1, count).astype(int):
         try:
@@ -111,9 +119,15 @@ def _tower(table, block: ConfigDict, name: str, **given) -> nn.Module:
     what = f"model.{name}"
     builder = lookup(table, block.kind or "", f"{what}.kind")
     chosen = {k: v for k, v in keywords(block, "kind", "size").items() if v is not None}
-    if block.size is not None:
-        chosen = SIZES[block.kind](block.size) | chosen
-    return call(builder, chosen, f"{what} of kind {block.kind!r}", **given)
+    name = f"{what} of kind {block.kind!r}"
+    return call(builder, _sized(block) | chosen, name, **given)
+
+
+def _sized(block: ConfigDict) -> dict[str, Any]:
+    """The settings that a tower's `size` stands for; none without one."""
+    if block.get("kind") not in SIZES or block.size is None:
+        return {}
+    return SIZES[block.kind](block.size)
 
 
 def make_objective(config: ConfigDict, mesh: jax.sharding.Mesh) -> Mixture:
@@ -137,13 +151,8 @@ def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
     evaluators = {}
     for name, settings in block.evaluators.items():
         own = settings.data.kind is not None
-        source = make_source(
-            settings.data if own else block.data,
-            f"evaluators.{name}.data" if own else "data",
-        )
-        settings = settings.copy_and_resolve_references()
-        if settings.batch_size is None:
-            settings.batch_size = block.batch_size  # what the predictor compiles
+        data = settings.data if own else block.data
+        source = pick(SOURCES, data, f"evaluators.{name}.data" if own else "data")
         evaluators[name] = pick(
             EVALUATORS, settings, f"evaluators.{name}", source=source
         )
@@ -154,14 +163,13 @@ def training_images(config: ConfigDict, preprocessing: Preprocessing):
     """The function that turns Example.image into a training picture."""
     if config.data.crop.scale is None:
         return lambda image, rng: preprocessing(image)
-    crop = call(
+    return call(
         RandomResizedCrop,
         keywords(config.data.crop),
         "data.crop",
         image_size=preprocessing.image_size,
         interpolation=preprocessing.interpolation,
     )
-    return crop
 
 
 def make_bounds(config: ConfigDict) -> dict[str, tuple[float, float]]:
@@ -189,37 +197,42 @@ def init_function(model: TwoTower, image_size: int, length: int):
 def resolved(config: ConfigDict) -> ConfigDict:
     """A copy in which what was not given has the value that its builder gives it.
 
-    Checkpoints keep this one: a default that changes later does not change them.
+    Takes the config of a training run or of an evaluation. Checkpoints keep the copy:
+    a default that changes later does not change them.
     """
     config = config.copy_and_resolve_references()
-    evaluators = config.evaluation.evaluators.values()
-    sources = [config.data.train, config.evaluation.data]
-    for table, blocks in (
-        (SOURCES, sources + [block.data for block in evaluators]),
-        (EVALUATORS, evaluators),
-        (OPTIMIZERS, [config.optimizer]),
-        (IMAGE_TOWERS, [config.model.image]),
-        (TEXT_TOWERS, [config.model.text]),
-    ):
-        for block in blocks:
-            if block.kind is not None:
-                _fill(block, table[block.kind])
-    for name, block in config.objectives.items():
-        _fill(block, OBJECTIVES[name])
+    if "objectives" not in config:
+        return _resolve_evaluation(config)
+    _resolve_evaluation(config.evaluation)
+    _fill(config.data.train, SOURCES.get(config.data.train.kind))
+    if config.data.crop.scale is not None:
+        _fill(config.data.crop, RandomResizedCrop)
     _fill(config.preprocessing, Preprocessing)
     _fill(config.model, TwoTower)
+    _fill(config.model.image, IMAGE_TOWERS.get(config.model.image.kind))
+    _fill(config.model.text, TEXT_TOWERS.get(config.model.text.kind))
+    for name, block in config.objectives.items():
+        _fill(block, OBJECTIVES[name])
+    _fill(config.optimizer, OPTIMIZERS.get(config.optimizer.kind))
     _fill(config.learning_rate, learning_rate)
+    _fill(config.mesh, MeshSpec)
     return config
 
 
-def _fill(block: ConfigDict, builder) -> None:
-    """Sets the keys of a block that are not given to the builder's defaults."""
-    sized = {}
-    if "size" in block and block.kind in SIZES and block.size is not None:
-        sized = SIZES[block.kind](block.size)
+def _resolve_evaluation(config: ConfigDict) -> ConfigDict:
+    _fill(config.data, SOURCES.get(config.data.kind))
+    for block in config.evaluators.values():
+        _fill(block.data, SOURCES.get(block.data.kind))
+        _fill(block, EVALUATORS.get(block.kind))
+    return config
+
+
+def _fill(block: ConfigDict, builder: Callable | None) -> None:
+    """Sets what a block leaves open to the defaults of its builder, if it has one."""
+    if builder is None:
+        return
+    sized = _sized(block)
     for key, parameter in parameters_of(builder).items():
         default = sized.get(key, parameter.default)
-        if default is inspect.Parameter.empty or default is None:
-            continue
-        if key in block and block[key] is None:
+        if default is not inspect.Parameter.empty and block.get(key, "") is None:
             block[key] = default

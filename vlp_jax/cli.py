@@ -1,5 +1,6 @@
 """What all programs share: flags, exit codes, and errors without tracebacks."""
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def get_config(section: str, example: str) -> ConfigDict | None:
     """
     config = flags.FLAGS.config
     if config is not None:
-        name = flags.FLAGS["config"].config_filename
+        name = config_file()
         problem = None
         if not Path(name).is_file():
             problem = "no such file"
@@ -45,25 +46,28 @@ def get_config(section: str, example: str) -> ConfigDict | None:
     if flags.FLAGS.help_config:
         if config is None:
             raise ConfigError(f"--help_config needs a config: --config={example}")
-        for path, value in settings(config).items():
-            print(
-                f"--config.{path}={value}"
-                if value is not None
-                else f"--config.{path}  (not given: the default of its kind)"
-            )
+        _print_settings(config)
         sys.exit(0)
     return config
 
 
-def settings(config: ConfigDict, prefix: str = "") -> dict:
-    """{dotted path: value} of every setting."""
-    found = {}
-    for key, value in config.items():
-        if isinstance(value, ConfigDict):
-            found |= settings(value, f"{prefix}{key}.")
+def _print_settings(config: ConfigDict) -> None:
+    """Every setting: as the recipe has it, or the default of its kind, or open."""
+    from vlp_jax import build
+
+    defaults = build.settings(build.resolved(config))
+    for path, value in build.settings(config).items():
+        if value is not None:
+            print(f"--config.{path}={value}")
+        elif defaults[path] is not None:
+            print(f"--config.{path}={defaults[path]}  (default)")
         else:
-            found[prefix + key] = value
-    return found
+            print(f"--config.{path}  (not given)")
+
+
+def config_file() -> str:
+    """The file that --config names."""
+    return flags.FLAGS["config"].config_filename
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -140,7 +144,9 @@ def run(main: Callable[[], None]) -> None:
             _fail(str(error), CONFIG_WRONG)
         except RunError as error:
             _fail(str(error), FAILED)
+        except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
-            _fail("interrupted; the same command goes on from the last checkpoint", 130)
+            _fail("interrupted; the same command starts it again", 130)
 
     app.run(guarded, flags_parser=_parse)

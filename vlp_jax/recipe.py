@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+from ml_collections.config_dict import placeholder as not_given
 
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
@@ -21,6 +21,7 @@ from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import IMAGE_TOWERS, TEXT_TOWERS
 from vlp_jax.models.vlm import TwoTower
 from vlp_jax.objectives import OBJECTIVES
+from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.training.optimizer import OPTIMIZERS
 from vlp_jax.training.schedules import learning_rate
 
@@ -53,17 +54,17 @@ def _type_of(annotation: Any) -> type:
 
 
 def keywords(builders: Mapping[str, Callable], hidden: tuple[str, ...] = GIVEN):
-    """Placeholders for the keywords of all kinds in a table."""
+    """The keywords of all kinds in a table, none of them given."""
     found: dict[str, type] = {}
     for builder in builders.values():
         for name, parameter in parameters_of(builder).items():
             found.setdefault(name, _type_of(parameter.annotation))
-    return {k: placeholder(t) for k, t in found.items() if k not in hidden}
+    return {k: not_given(t) for k, t in found.items() if k not in hidden}
 
 
 def block(table: Mapping[str, Callable], kind: str | None, **chosen: Any) -> ConfigDict:
     """Settings of one thing out of a table: its kind, then every keyword."""
-    config = ConfigDict({"kind": placeholder(str), **keywords(table)})
+    config = ConfigDict({"kind": not_given(str), **keywords(table)})
     config.update({"kind": kind, **chosen} if kind else chosen)
     return config
 
@@ -71,7 +72,7 @@ def block(table: Mapping[str, Callable], kind: str | None, **chosen: Any) -> Con
 def tower(table: Mapping[str, Callable], kind: str) -> ConfigDict:
     """Settings of a tower; `size` names a set of them (models/sizes.py)."""
     config = block(table, kind)
-    config.size = placeholder(str)
+    config.size = not_given(str)
     return config
 
 
@@ -94,8 +95,8 @@ def evaluation() -> ConfigDict:
             "data": source(),  # for the evaluators that name none of their own
             "evaluators": {},
             "batch_size": 256,
-            "weights": "model",  # or 'average', where the run keeps one
-            "every": placeholder(int),  # steps of training; None: only at the end
+            "weights": "model",  # or 'ema', where the run keeps one
+            "every": not_given(int),  # steps of training; None: only at the end
         }
     )
     config.lock()  # a recipe that sets a key that does not exist is refused, too
@@ -106,11 +107,11 @@ def evaluation() -> ConfigDict:
 def pretraining() -> ConfigDict:
     """Settings of a training run; a recipe fills in what its paper says."""
     config = ConfigDict()
-    config.name = placeholder(str)
+    config.name = not_given(str)
     config.seed = 0
-    config.batch_size = 256
-    config.steps = placeholder(int)
-    config.stop_after = placeholder(int)  # stop early, schedules unchanged
+    config.batch_size = 256  # of all devices together
+    config.steps = not_given(int)
+    config.stop_after = not_given(int)  # stop early, schedules unchanged
     config.data = {
         "train": source(),
         "crop": keywords({"crop": RandomResizedCrop}, ("image_size", "interpolation")),
@@ -119,11 +120,11 @@ def pretraining() -> ConfigDict:
     }
     config.preprocessing = keywords({"preprocessing": Preprocessing}, ())
     config.tokenizer = {
-        "path": placeholder(str),  # hub name or folder; None trains one on the captions
+        "path": not_given(str),  # hub name or folder; None trains one on the captions
         "vocab_size": 8192,
         "train_samples": 20_000,
         "length": 77,
-        "canonicalise": placeholder(str),
+        "canonicalise": not_given(str),
     }
     config.model = {
         **keywords({"two_tower": TwoTower}),
@@ -138,8 +139,9 @@ def pretraining() -> ConfigDict:
     config.optimizer = block(OPTIMIZERS, "adamw")
     config.learning_rate = keywords({"schedule": learning_rate})
     config.bounds = {"logit_scale": (0.0, 4.6051702)}  # 1 <= s <= 100, as CLIP
-    config.average_decay = placeholder(float)
-    config.mesh = {"data": -1, "fsdp": 1, "tensor": 1}
+    config.ema_decay = not_given(float)
+    # Without rules that split matrices, the tensor axis would only hold copies.
+    config.mesh = keywords({"mesh": MeshSpec}, ("tensor",))
     config.log_every = 20
     config.checkpoint = {"every": 1000, "keep": 3}
     config.evaluation = evaluation()

@@ -24,6 +24,7 @@ from vlp_jax.core.lookup import call, lookup
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import Order
 from vlp_jax.data.pairs import PairSamples
+from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.models.predictor import ModelPredictor
@@ -34,7 +35,7 @@ from vlp_jax.trained import (
     PROGRESS,
     TOKENIZER,
     WEIGHTS,
-    make_predictor,
+    checkpoint_config,
     saved_tokenizer,
 )
 from vlp_jax.training import schedules
@@ -59,14 +60,14 @@ def make_plan(config: ConfigDict) -> Plan:
     check_range("data.threads", config.data.threads, 0)
     check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)
     check_range("checkpoint.keep", config.checkpoint.keep, 1)
-    check_range("evaluation.every", config.evaluation.every or 0, 0)
+    check_range("evaluation.every", config.evaluation.every, 0)
     check_range("evaluation.batch_size", config.evaluation.batch_size, 1)
-    check_range("average_decay", config.average_decay or 0, 0, 1)
+    check_range("ema_decay", config.ema_decay, 0, 1)
     lookup(WEIGHTS, config.evaluation.weights, "evaluation.weights")
-    if config.evaluation.weights == "average" and config.average_decay is None:
+    if config.evaluation.weights == "ema" and config.ema_decay is None:
         raise ConfigError(
-            "evaluation.weights is 'average', but this run keeps no moving average; "
-            "set --config.average_decay=0.999, for example"
+            "evaluation.weights is 'ema', but this run keeps no moving average; "
+            "set --config.ema_decay=0.999, for example"
         )
     last = config.steps if config.stop_after is None else config.stop_after
     check_range("stop_after", last, 1)
@@ -103,7 +104,7 @@ class TrainingRun:
         )
         self.objective = build.make_objective(config, self.mesh)
         self.bounds = build.make_bounds(config)
-        self.source = build.make_source(config.data.train, "data.train")
+        self.source = build.pick(SOURCES, config.data.train, "data.train")
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
         self.first_step = max(committed_steps(workdir), default=0)
@@ -139,15 +140,14 @@ class TrainingRun:
                 init,
                 self.optimizer,
                 self.objective.initial_state(),
-                self.config.average_decay is not None,
+                self.config.ema_decay is not None,
                 self.config.seed,
             )
 
-        like = items_of(state_shapes(make, self.mesh))
         if not self.first_step:
             return create_sharded(make, self.mesh)
         folder = find_checkpoint(self.workdir)
-        items = restore(folder, like)
+        items = restore(folder, items_of(state_shapes(make, self.mesh)))
         self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
         return state_from(items)
 
@@ -162,7 +162,7 @@ class TrainingRun:
             self.optimizer,
             seed=self.config.seed,
             bounds=self.bounds,
-            average_decay=self.config.average_decay,
+            ema_decay=self.config.ema_decay,
         )
         loop = Loop(
             plan=self.plan,
@@ -196,10 +196,10 @@ class TrainingRun:
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Metrics of every evaluator of the config, named evaluator/metric."""
         variables = {"params": state.params, **state.variables}
-        if self.config.evaluation.weights == "average":
-            variables["params"] = state.average
+        if self.config.evaluation.weights == "ema":
+            variables["params"] = state.ema
         if self.predictor is None:
-            self.predictor = make_predictor(
+            self.predictor = ModelPredictor(
                 self.model,
                 variables,
                 self.preprocessing,
@@ -225,15 +225,30 @@ class TrainingRun:
             say("evaluation  " + "  ".join(f"{k} {v:.3f}" for k, v in known.items()))
         return row
 
+    def changed_settings(self) -> list[str]:
+        """What differs from the config of the checkpoint that the run goes on from."""
+        if not self.first_step:
+            return []
+        before = build.settings(checkpoint_config(self.workdir))
+        now = build.settings(ConfigDict(self._resolved_config()))
+        return [
+            f"{path}: {before.get(path)} -> {now.get(path)}"
+            for path in sorted(before.keys() | now.keys())
+            if before.get(path) != now.get(path)
+        ]
+
+    def _resolved_config(self) -> dict:
+        """The config as plain JSON values, every default written out."""
+        config = build.resolved(self.config)
+        config.tokenizer.canonicalise = self.tokenizer.canonicalise
+        return json.loads(config.to_json_best_effort())
+
     def _description(self) -> dict[str, bytes]:
         with tempfile.TemporaryDirectory() as folder:
             self.tokenizer.save(folder)
             files = description.read_folder(folder)
-        config = build.resolved(self.config)
-        config.tokenizer.canonicalise = self.tokenizer.canonicalise
-        config = json.loads(config.to_json_best_effort())
         return {f"{TOKENIZER}/{name}": data for name, data in files.items()} | {
-            CONFIG: description.to_json(config)
+            CONFIG: description.to_json(self._resolved_config())
         }
 
     def parameters(self, state: TrainState) -> int:

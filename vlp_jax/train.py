@@ -26,7 +26,7 @@ def main() -> None:
     from vlp_jax.runs import TrainingRun
 
     run = TrainingRun(config, workdir)
-    say(f"vlp_jax.train  {config.name or flags.FLAGS['config'].value}", style="bold")
+    say(f"vlp_jax.train  {config.name or cli.config_file()}", style="bold")
     mesh = ", ".join(f"{axis} {size}" for axis, size in run.mesh.shape.items())
     say(f"  devices   {jax.device_count()} x {jax.devices()[0].device_kind} ({mesh})")
     say(f"  data      {run.source.name}, {size_of(run.source)}")
@@ -42,6 +42,8 @@ def main() -> None:
     say(f"  model     {run.parameters(state):,} parameters")
     if run.first_step:
         say(f"  going on from step {run.first_step} of {workdir}")
+        for change in run.changed_settings():
+            say(f"  changed   {change}")
     if run.first_step >= plan.last_step:
         say("This run is already finished.")
     else:

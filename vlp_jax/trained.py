@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import abstract, find_checkpoint, restore_item
+from vlp_jax.checkpoint.storage import find_checkpoint, restore_item
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
@@ -16,10 +16,11 @@ from vlp_jax.core.types import PyTree
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.mesh import MeshSpec
+from vlp_jax.parallel.sharding import REPLICATED, placed_shapes
 
 # Files of a checkpoint's description.
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
-WEIGHTS = dict.fromkeys(("model", "average"))  # what an evaluation may look at
+WEIGHTS = dict.fromkeys(("model", "ema"))  # what an evaluation may look at
 
 
 def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
@@ -28,17 +29,6 @@ def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
         str(folder / description.FOLDER / TOKENIZER),
         length=config.tokenizer.length,
         canonicalise=config.tokenizer.canonicalise,
-    )
-
-
-def make_predictor(model, variables, preprocessing, tokenizer, mesh, batch_size):
-    return ModelPredictor(
-        model,
-        variables,
-        preprocessing,
-        tokenizer,
-        mesh,
-        batch_size,
     )
 
 
@@ -53,13 +43,13 @@ class LoadedCheckpoint:
     parameters: int
 
 
-def checkpoint_config(path: str) -> ConfigDict:
+def checkpoint_config(path: Path | str) -> ConfigDict:
     """The resolved config that a checkpoint was trained with."""
     return ConfigDict(description.read_json(find_checkpoint(path), CONFIG))
 
 
 def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoint:
-    """Loads a workdir's newest step or a step folder; `weights`: model or average."""
+    """Loads a workdir's newest step or a step folder; `weights`: model or ema."""
     folder = find_checkpoint(path)
     config = checkpoint_config(path)
     preprocessing = build.make_preprocessing(config)
@@ -68,7 +58,7 @@ def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoin
     init = build.init_function(model, preprocessing.image_size, tokenizer.length)
     mesh = MeshSpec().make()
     variables = restore_variables(folder, init, mesh, weights)
-    predictor = make_predictor(
+    predictor = ModelPredictor(
         model, variables, preprocessing, tokenizer, mesh, batch_size
     )
     parameters = trees.count(variables["params"])
@@ -79,15 +69,15 @@ def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoin
 def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTree]:
     """The variables of a checkpoint, copied to every device of the mesh."""
     lookup(WEIGHTS, weights, "weights")
+    if weights == "ema" and not (folder / "ema").is_dir():
+        raise ConfigError(
+            f"{folder} keeps no moving average; train with --config.ema_decay or use "
+            "weights = 'model'"
+        )
     shapes = dict(jax.eval_shape(init, jax.random.key(0)))
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    like = abstract(shapes, jax.tree.map(lambda x: everywhere, shapes))
+    everywhere = jax.sharding.NamedSharding(mesh, REPLICATED)
+    like = placed_shapes(shapes, jax.tree.map(lambda x: everywhere, shapes))
     variables = dict(restore_item(folder, "model", like))
-    if weights == "average":
-        if not (folder / "average").is_dir():
-            raise ConfigError(
-                f"{folder} keeps no moving average; train with --config.average_decay "
-                "or use weights = 'model'"
-            )
-        variables["params"] = restore_item(folder, "average", like["params"])
+    if weights == "ema":
+        variables["params"] = restore_item(folder, "ema", like["params"])
     return variables

@@ -12,7 +12,6 @@ from jax.sharding import PartitionSpec as P
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.storage import (
     CheckpointStore,
-    abstract,
     committed_steps,
     find_checkpoint,
     restore,
@@ -20,7 +19,7 @@ from vlp_jax.checkpoint.storage import (
 )
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.parallel.mesh import MeshSpec
-from vlp_jax.parallel.sharding import tree_shardings
+from vlp_jax.parallel.sharding import placed_shapes, tree_shardings
 
 FILES = {"config.json": b'{"seed": 1}', "tokenizer/merges.txt": b"a b\n\x00\xff"}
 
@@ -50,7 +49,7 @@ def tree(mesh, width: int = 64):
 
 def like(mesh, values):
     shapes = jax.eval_shape(lambda: values)
-    return abstract(shapes, tree_shardings(shapes, mesh))
+    return placed_shapes(shapes, tree_shardings(shapes, mesh))
 
 
 def items(mesh):
@@ -173,7 +172,7 @@ def test_an_item_more_or_less(tmp_path):
     mesh = meshes()["one device"]
     save(tmp_path, 3, mesh=mesh)
     wanted = {item: like(mesh, values) for item, values in items(mesh).items()}
-    for other in ({"model": wanted["model"]}, wanted | {"average": wanted["model"]}):
+    for other in ({"model": wanted["model"]}, wanted | {"ema": wanted["model"]}):
         with pytest.raises(ConfigError, match="holds model, training, but this run"):
             restore(find_checkpoint(tmp_path), other)
 

@@ -272,8 +272,8 @@ def test_questions_have_their_one_right_answer(examples):
     ("settings", "said"),
     [
         ({"split": "trian"}, "unknown split of digit_scenes 'trian'.*'train'"),
-        ({"size": 0}, "size=0"),
-        ({"canvas": 8}, "canvas=8"),
+        ({"size": 0}, "size is 0"),
+        ({"canvas": 8}, "canvas is 8"),
     ],
 )
 def test_wrong_settings_are_explained(settings, said):

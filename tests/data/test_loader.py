@@ -241,6 +241,8 @@ def test_a_bug_in_the_source_is_not_hidden():
         def __getitem__(self, index):
             raise ZeroDivisionError("a bug")
 
-    loader = Loader(PairSamples(Broken(4), Order(4, 0), prepare, tokenize, 0), 4)
+    loader = Loader(
+        PairSamples(Broken(4), Order(4, 0), prepare, tokenize, 0), 4, threads=2
+    )
     with pytest.raises(ZeroDivisionError):
         next(loader.batches(0))

@@ -138,9 +138,9 @@ TRAIN = {
         (
             "--config=configs/quickstart.py",
             "--workdir=W",
-            "--config.evaluation.weights=average",
+            "--config.evaluation.weights=ema",
         ),
-        ("keeps no moving average", "--config.average_decay=0.999"),
+        ("keeps no moving average", "--config.ema_decay=0.999"),
     ),
     "longer warm-up than training": (
         (TINY, "--workdir=W", "--config.learning_rate.warmup_steps=41"),
@@ -194,9 +194,9 @@ EVALUATE = {
             "--checkpoint=W",
             "--output=DIR/out",
             "--config=configs/evaluate/digit_scenes.py",
-            "--config.weights=averag",
+            "--config.weights=emma",
         ),
-        ("unknown weights 'averag'", "did you mean 'average'?"),
+        ("unknown weights 'emma'", "did you mean 'ema'?"),
     ),
 }
 CASES = [("train", name) for name in TRAIN] + [("evaluate", name) for name in EVALUATE]
@@ -271,9 +271,9 @@ def test_a_run_that_has_begun_loses_nothing(program, recipe_file, tmp_path):
     program("train", TINY, workdir, "--config.stop_after=7").check()
     before = fingerprint(tmp_path / "run")
     without = program(
-        "train", f"--config={recipe_file('config.average_decay = None')}", workdir
+        "train", f"--config={recipe_file('config.ema_decay = None')}", workdir
     )
-    assert_explained(without, "holds model, average, training", "another workdir")
+    assert_explained(without, "holds model, ema, training", "another workdir")
     assert fingerprint(tmp_path / "run") == before
 
     found = program("train", TINY, workdir, "--config.stop_after=9").check()

@@ -218,12 +218,12 @@ def test_a_moving_average_that_was_not_kept(program, own_run, tmp_path):
         f"--checkpoint={own_run[0]}",
         f"--output={tmp_path / 'out'}",
         "--config=configs/evaluate/digit_scenes.py",
-        "--config.weights=average",
+        "--config.weights=ema",
     )
     assert found.code == 78
     assert len(found.err.splitlines()) <= 2 and "Traceback" not in found.err
     assert "keeps no moving average" in found.err
-    assert "--config.average_decay" in found.err
+    assert "--config.ema_decay" in found.err
     assert not (tmp_path / "out").exists()
 
 

@@ -86,7 +86,7 @@ def test_evaluate_the_moving_average(program, tiny_run, tmp_path):
         for setting in ("size=24", "canvas=24")
     ]
     found = {}
-    for weights in ("model", "average"):
+    for weights in ("model", "ema"):
         output = tmp_path / weights
         program(
             "evaluate",
@@ -103,4 +103,4 @@ def test_evaluate_the_moving_average(program, tiny_run, tmp_path):
             "retrieval.json",
         ]
         found[weights] = (output / "report.html").read_text()
-    assert found["model"] != found["average"]
+    assert found["model"] != found["ema"]

@@ -43,7 +43,7 @@ def rows(workdir) -> list[dict]:
 
 def assert_same_run(workdir, reference):
     expected, found = checkpoint(reference), checkpoint(workdir)
-    assert {p.split("/")[0] for p in found} == {"model", "average", "training"}
+    assert {p.split("/")[0] for p in found} == {"model", "ema", "training"}
     assert found.keys() == expected.keys()
     different = [p for p in found if found[p].tobytes() != expected[p].tobytes()]
     assert not different
@@ -126,12 +126,14 @@ def test_what_the_reference_run_holds(tiny_run):
     differs = [
         p
         for p in found
-        if p.startswith("average/")
-        and not np.array_equal(found[p], found["model/params/" + p[8:]])
+        if p.startswith("ema/")
+        and not np.array_equal(
+            found[p], found["model/params/" + p.removeprefix("ema/")]
+        )
     ]
     assert len(differs) > 20
     moments = [p for p in found if "/mu/" in p or "/nu/" in p]
-    assert len(moments) == 2 * len([p for p in found if p.startswith("average/")])
+    assert len(moments) == 2 * len([p for p in found if p.startswith("ema/")])
     assert [row["step"] for row in rows(tiny_run.workdir)] == sorted(
         {*range(3, STEPS, 3), *range(10, STEPS, 10), STEPS}
     )

@@ -8,7 +8,7 @@ def get_config():
     config.name = "tiny"
     config.batch_size = 16
     config.steps = 40
-    config.average_decay = 0.9
+    config.ema_decay = 0.9
 
     config.data.train.update(kind="digit_scenes", size=512, canvas=24)
     config.preprocessing.image_size = 24

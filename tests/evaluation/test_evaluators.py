@@ -20,8 +20,9 @@ from vlp_jax.evaluation.zero_shot import ZeroShot, class_weights
 class FakePredictor:
     """Embeds texts, and pictures by what `pictures` says they mean (or their bytes)."""
 
-    def __init__(self, embed, pictures=None):
+    def __init__(self, embed, pictures=None, batch_size=256):
         self.embed, self.pictures = embed, pictures or {}
+        self.batch_size = batch_size
         self.batch_sizes = []
 
     def prepare_image(self, image):
@@ -103,7 +104,8 @@ def perfect_retriever(source):
 
 def test_truth_is_classified_perfectly(digits):
     predictor = perfect_classifier(digits)
-    report = ZeroShot(digits, templates="digit_scenes", batch_size=128).run(predictor)
+    predictor.batch_size = 128
+    report = ZeroShot(digits, templates="digit_scenes").run(predictor)
     assert report.task == "zeroshot_classification"
     assert report.metrics == {"acc1": 1.0, "acc5": 1.0, "mean_per_class_recall": 1.0}
     assert report.details["failures"] == []
@@ -127,7 +129,7 @@ def test_templates_are_averaged_as_unit_vectors(digits):
     vectors = {"x": [1.0, 0.0], "y": [0.0, 1.0]}
     predictor = FakePredictor(lambda text: np.float32(vectors[text[-1]]))
     evaluator = ZeroShot(digits, templates=("{}x", "{}y", "{}y"))
-    weights = class_weights(predictor, ["a"], evaluator.templates, 8)
+    weights = class_weights(predictor, ["a"], evaluator.templates)
     np.testing.assert_allclose(weights, [[1 / 5**0.5, 2 / 5**0.5]], rtol=1e-6)
 
 
@@ -197,7 +199,7 @@ def test_only_bad_samples_is_an_error_that_says_so(digits):
 
 def test_chunks_are_full_whatever_is_skipped(digits):
     source = Wrapped(digits, {i: BadSample("image_missing") for i in (0, 5, 6)})
-    reader = Reader(source, FakePredictor(random_embedding), batch_size=4, limit=13)
+    reader = Reader(source, FakePredictor(random_embedding, batch_size=4), limit=13)
     assert [chunk.indices for chunk in reader] == [
         [1, 2, 3, 4],
         [7, 8, 9, 10],
@@ -217,7 +219,7 @@ def test_wrong_settings_are_refused_with_a_hint(digits, scenes):
         ZeroShot(digits, templates="openai_simple")
     with pytest.raises(ConfigError, match="has no '{}'"):
         ZeroShot(digits, templates=("a photo",))
-    with pytest.raises(ConfigError, match="limit=0"):
+    with pytest.raises(ConfigError, match="limit is 0; expected at least 1"):
         Retrieval(digits, limit=0)
     with pytest.raises(ConfigError, match="needs names for the classes"):
         ZeroShot(Wrapped(digits, {}, class_names=()))

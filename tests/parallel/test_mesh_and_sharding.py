@@ -179,7 +179,7 @@ def make_tiny_state():
         images=jnp.zeros((1, 8, 8, 3), jnp.uint8),
         tokens=jnp.zeros((1, 6), jnp.int32),
     )
-    return make_state(init, SGD, {"contrastive": ()}, keep_average=True, seed=0)
+    return make_state(init, SGD, {"contrastive": ()}, keep_ema=True, seed=0)
 
 
 @functools.cache
@@ -222,7 +222,7 @@ def test_training_is_the_same_on_every_mesh(sizes):
         # Adding to every key alike has no effect: that gradient is zero but for noise.
         size = largest if path.endswith("key/bias") else np.abs(value).max()
         assert np.abs(gradients[path] - value).max() <= 1e-5 * size, path
-    for tree in ("params", "average"):
+    for tree in ("params", "ema"):
         found = trees.flatten(getattr(state, tree))
         for path, value in trees.flatten(getattr(expected, tree)).items():
             assert np.abs(np.asarray(found[path]) - value).max() <= 1e-5, path

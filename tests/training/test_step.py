@@ -45,15 +45,15 @@ def parabola(centre):
     return compute, Objective()
 
 
-def walk(centre, start, steps, rate=0.1, bounds=None, average_decay=None):
+def walk(centre, start, steps, rate=0.1, bounds=None, ema_decay=None):
     """The state after each step of plain descent on a parabola."""
     optimizer = optax.sgd(rate)
     step = make_train_step(
-        *parabola(centre), optimizer, 0, bounds or {}, average_decay=average_decay
+        *parabola(centre), optimizer, 0, bounds or {}, ema_decay=ema_decay
     )
     step = jax.jit(step)
     params = {"params": {"logit_scale": jnp.float32(start)}}
-    state = make_state(lambda key: params, optimizer, {}, average_decay is not None, 0)
+    state = make_state(lambda key: params, optimizer, {}, ema_decay is not None, 0)
     states = [state]
     for _ in range(steps):
         state, metrics = step(state, {})
@@ -97,7 +97,7 @@ def test_moving_average_is_the_closed_form():
     """a_n = d_n a_(n-1) + (1 - d_n) p_n with d_n = min(d, n / (9 + n)), p_n clamped."""
     decay = 0.3
     bounds = {"logit_scale": (0.0, 4.0)}
-    states, _ = walk(9.0, 3.0, 6, bounds=bounds, average_decay=decay)
+    states, _ = walk(9.0, 3.0, 6, bounds=bounds, ema_decay=decay)
     values = [float(s.params["logit_scale"]) for s in states]
     assert values[-1] == 4.0
     expected = values[0]
@@ -105,8 +105,8 @@ def test_moving_average_is_the_closed_form():
         if n:
             d = min(decay, n / (9 + n))  # 0.1, 2/11, 3/12, then 0.3
             expected = d * expected + (1 - d) * values[n]
-        np.testing.assert_allclose(state.average["logit_scale"], expected, rtol=1e-6)
-    assert walk(9.0, 3.0, 1)[0][-1].average == ()
+        np.testing.assert_allclose(state.ema["logit_scale"], expected, rtol=1e-6)
+    assert walk(9.0, 3.0, 1)[0][-1].ema == ()
     tree = {"a": jnp.array([1.0, 2.0])}
     other = {"a": jnp.array([3.0, 6.0])}
     np.testing.assert_allclose(moving_average(tree, other, 0.5)["a"], [2.0, 4.0])
@@ -223,7 +223,7 @@ def test_one_batch_can_be_learned_by_heart():
         model.init, images=jnp.asarray(images), tokens=jnp.asarray(tokens)
     )
     make = functools.partial(
-        make_state, init, optimizer, mixture.initial_state(), keep_average=False, seed=0
+        make_state, init, optimizer, mixture.initial_state(), keep_ema=False, seed=0
     )
     bounds = {"logit_scale": (0.0, LARGEST)}
     step = make_train_step(compute_outputs(model), mixture, optimizer, 0, bounds, None)

@@ -2,14 +2,13 @@
 
 A checkpoint is a folder named by its step:
     <workdir>/checkpoints/<step>/model/         params and other variables
-    <workdir>/checkpoints/<step>/average/       moving average of params, if kept
+    <workdir>/checkpoints/<step>/ema/           moving average of params, if kept
     <workdir>/checkpoints/<step>/training/      optimizer and objective state
     <workdir>/checkpoints/<step>/description/   see description.py
 """
 
 from pathlib import Path
 
-import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -19,7 +18,7 @@ from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.types import PyTree
 
 CHECKPOINTS = "checkpoints"
-ITEMS = ("model", "average", "training")
+ITEMS = ("model", "ema", "training")
 ADVICE = ". Use the settings that it was saved with, or another workdir"
 
 
@@ -85,7 +84,7 @@ class CheckpointStore:
       keep: how many of the newest steps stay on disk.
     """
 
-    def __init__(self, workdir: Path | str, keep: int = 3):
+    def __init__(self, workdir: Path | str, keep: int):
         self.folder = Path(workdir).absolute() / CHECKPOINTS
         handlers = {item: ocp.StandardCheckpointHandler() for item in ITEMS}
         handlers[FOLDER] = FilesHandler()
@@ -111,10 +110,3 @@ class CheckpointStore:
         """Waits until everything is on disk."""
         self._manager.wait_until_finished()
         self._manager.close()
-
-
-def abstract(tree: PyTree, shardings: PyTree) -> PyTree:
-    """Shapes, dtypes and places of a tree, without its values."""
-    return jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings
-    )

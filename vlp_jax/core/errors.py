@@ -37,8 +37,10 @@ class BadSample(Exception):
         self.cause = cause
 
 
-def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """ConfigError unless low <= value <= high; `name` is the setting's."""
-    if not low <= value <= high:
+def check_range(
+    name: str, value: float | None, low: float, high: float = math.inf
+) -> None:
+    """ConfigError unless low <= value <= high or None (not given)."""
+    if value is not None and not low <= value <= high:
         expected = f"at least {low}" if high == math.inf else f"{low} to {high}"
         raise ConfigError(f"{name} is {value}; expected {expected}")

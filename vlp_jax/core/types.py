@@ -110,7 +110,10 @@ class Predictor(Protocol):
 
     prepare_image: Example.image -> uint8 [S, S, 3]; raises BadSample. encode_image:
     n prepared pictures, encode_text: n strings -> L2-normalised float32 [n, E].
+    Any n will do; multiples of `batch_size` waste nothing.
     """
+
+    batch_size: int
 
     def prepare_image(self, image: Any) -> np.ndarray: ...
 
@@ -134,4 +137,8 @@ class Report:
 
 
 class Evaluator(Protocol):
+    """A task on a source, with metrics named as the field names them."""
+
+    source: Source
+
     def run(self, predictor: Predictor) -> Report: ...

@@ -50,7 +50,7 @@ class Loader:
     """
 
     def __init__(
-        self, samples: Any, batch_size: int, threads: int = 2, stream: str = "pairs"
+        self, samples: Any, batch_size: int, threads: int, stream: str = "pairs"
     ):
         self.samples, self.batch_size = samples, batch_size
         self.threads, self.stream = threads, stream

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vlp_jax.core.errors import BadSample, ConfigError, RunError
+from vlp_jax.core.errors import BadSample, RunError
 from vlp_jax.core.types import Example, Predictor, Source
 
 
@@ -22,9 +22,9 @@ class Chunk(NamedTuple):
 class Reader:
     """Iterates over the first `limit` samples of a source (None: all) as Chunks.
 
-    Every chunk but the last holds exactly `batch_size` samples, so that the predictor
-    compiles few shapes. A sample is skipped when `source[i]`, `check(example)` or
-    `predictor.prepare_image` raises BadSample; `skipped` counts them by cause.
+    Every chunk but the last fills a batch of the predictor. A sample is skipped when
+    `source[i]`, `check(example)` or `predictor.prepare_image` raises BadSample;
+    `skipped` counts them by cause.
 
     Raises RunError at the end when not one sample was good.
     """
@@ -33,12 +33,10 @@ class Reader:
         self,
         source: Source,
         predictor: Predictor,
-        batch_size: int,
         limit: int | None = None,
         check: Callable[[Example], None] = lambda example: None,
     ):
         self.source, self.predictor, self.check = source, predictor, check
-        self.batch_size = batch_size
         self.size = len(source) if limit is None else min(limit, len(source))
         self.skipped: Counter[str] = Counter()
 
@@ -62,7 +60,7 @@ class Reader:
         waiting = []
         for sample in self._good():
             waiting.append(sample)
-            if len(waiting) == self.batch_size:
+            if len(waiting) == self.predictor.batch_size:
                 yield _chunk(waiting)
                 waiting = []
         if waiting:
@@ -88,21 +86,10 @@ def encode_images(
 
 
 def encode_texts(
-    predictor: Predictor, texts: Sequence[str], batch_size: int
+    predictor: Predictor, texts: Sequence[str]
 ) -> Float[np.ndarray, "n e"]:
     """The predictor's embeddings of texts; RunError when they are not finite."""
-    parts = [
-        predictor.encode_text(list(texts[start : start + batch_size]))
-        for start in range(0, len(texts), batch_size)
-    ]
-    return _finite(np.concatenate(parts), "text")
-
-
-def check_counts(what: str, **counts: int | None) -> None:
-    """ConfigError unless each count is None (not given) or at least one."""
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ConfigError(f"{what} got {name}={count}; it must be at least 1")
+    return _finite(predictor.encode_text(texts), "text")
 
 
 def _finite(embeddings: np.ndarray, kind: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from vlp_jax.core.errors import BadSample
+from vlp_jax.core.errors import BadSample, check_range
 from vlp_jax.core.types import Example, Predictor, Report, Source
 from vlp_jax.evaluation.metrics.ranking import top_k
 from vlp_jax.evaluation.metrics.retrieval import (
@@ -14,12 +14,7 @@ from vlp_jax.evaluation.metrics.retrieval import (
     recall_at_k,
     text_retrieval_ranks,
 )
-from vlp_jax.evaluation.reading import (
-    Reader,
-    check_counts,
-    encode_images,
-    encode_texts,
-)
+from vlp_jax.evaluation.reading import Reader, encode_images, encode_texts
 
 TASK = "zeroshot_retrieval"
 SHOWN = 5  # answers drawn per query
@@ -34,7 +29,6 @@ class Retrieval:
       captions_per_image: only the first so many of an image's captions; None: all.
       limit: only the first `limit` samples; None means all.
       gallery: how many queries of each direction the report shows.
-      batch_size: images, or texts, encoded at a time.
 
     Metrics: image_retrieval_recall@k (over texts), text_retrieval_recall@k (over
     images). Details: text_queries and image_queries (half answered right, half not),
@@ -48,24 +42,18 @@ class Retrieval:
         captions_per_image: int | None = None,
         limit: int | None = None,
         gallery: int = 12,
-        batch_size: int = 128,
     ):
-        check_counts(
-            "retrieval",
-            batch_size=batch_size,
-            limit=limit,
-            captions_per_image=captions_per_image,
-            recall_at=min(recall_at, default=0),
-        )
+        check_range("retrieval: limit", limit, 1)
+        check_range("retrieval: captions_per_image", captions_per_image, 1)
+        check_range("retrieval: recall_at", min(recall_at, default=0), 1)
+        check_range("retrieval: gallery", gallery, 0)
         self.source, self.recall_at = source, tuple(recall_at)
         self.captions_per_image, self.limit = captions_per_image, limit
-        self.gallery, self.batch_size = gallery, batch_size
+        self.gallery = gallery
 
     def run(self, predictor: Predictor) -> Report:
         """Reads the source once; pictures of the gallery are read a second time."""
-        reader = Reader(
-            self.source, predictor, self.batch_size, self.limit, _check_captions
-        )
+        reader = Reader(self.source, predictor, self.limit, _check_captions)
         indices, parts, captions = [], [], []
         for chunk in reader:
             parts.append(encode_images(predictor, chunk.pictures))
@@ -75,7 +63,7 @@ class Retrieval:
         texts = [caption for of_image in captions for caption in of_image]
         found = Rankings(
             images=images,
-            texts=encode_texts(predictor, texts, self.batch_size),
+            texts=encode_texts(predictor, texts),
             text_image=np.repeat(np.arange(len(images)), [len(c) for c in captions]),
         )
         metrics = {

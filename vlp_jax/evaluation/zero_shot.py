@@ -6,17 +6,12 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float, Int
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.types import Example, Predictor, Report, Source
 from vlp_jax.evaluation import prompts
 from vlp_jax.evaluation.metrics import classification
 from vlp_jax.evaluation.metrics.ranking import top_k
-from vlp_jax.evaluation.reading import (
-    Reader,
-    check_counts,
-    encode_images,
-    encode_texts,
-)
+from vlp_jax.evaluation.reading import Reader, encode_images, encode_texts
 
 TASK = "zeroshot_classification"
 LOGIT_SCALE = 100.0  # CLIP's; it orders nothing anew, but makes the confidences
@@ -27,7 +22,6 @@ def class_weights(
     predictor: Predictor,
     class_names: Sequence[str],
     templates: Sequence[str],
-    batch_size: int,
 ) -> Float[np.ndarray, "classes e"]:
     """One unit vector per class: the mean direction of its prompts.
 
@@ -35,11 +29,13 @@ def class_weights(
     templates and normalised again.
     """
     total = 0
-    at_once = max(1, batch_size // len(class_names))  # templates that fill a batch
+    at_once = max(
+        1, predictor.batch_size // len(class_names)
+    )  # templates that fill a batch
     for start in range(0, len(templates), at_once):
         group = templates[start : start + at_once]
         texts = [text for t in group for text in prompts.fill(t, class_names)]
-        found = encode_texts(predictor, texts, batch_size)
+        found = encode_texts(predictor, texts)
         total += rearrange(found, "(t c) e -> t c e", t=len(group)).sum(axis=0)
     return total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-12)
 
@@ -50,7 +46,6 @@ class ZeroShot:
     Args:
       source: labelled examples, and `class_names` that name the labels.
       templates: a set of assets/templates.json, or templates with '{}' for the class.
-      batch_size: images, or texts, encoded at a time.
       limit: only the first `limit` samples; None means all.
 
     Metrics: acc1, acc5 (NaN below five classes, as clip_benchmark has it) and
@@ -62,10 +57,9 @@ class ZeroShot:
         self,
         source: Source,
         templates: str | Sequence[str] = "photo",
-        batch_size: int = 128,
         limit: int | None = None,
     ):
-        check_counts("zero_shot", batch_size=batch_size, limit=limit)
+        check_range("zero_shot: limit", limit, 1)
         if not len(source.class_names):
             raise ConfigError(
                 f"zero_shot needs names for the classes, but {source.name} has none; "
@@ -73,15 +67,13 @@ class ZeroShot:
             )
         self.source = source
         self.templates = prompts.templates(templates)
-        self.batch_size, self.limit = batch_size, limit
+        self.limit = limit
 
     def run(self, predictor: Predictor) -> Report:
         """Reads the source once; pictures of failures are read a second time."""
         names = tuple(self.source.class_names)
-        weights = class_weights(predictor, names, self.templates, self.batch_size)
-        reader = Reader(
-            self.source, predictor, self.batch_size, self.limit, self._check_label
-        )
+        weights = class_weights(predictor, names, self.templates)
+        reader = Reader(self.source, predictor, self.limit, self._check_label)
         parts = []
         for chunk in reader:
             images = encode_images(predictor, chunk.pictures)

@@ -1,5 +1,6 @@
 """A trained model as evaluators see it: pictures and strings in, embeddings out."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ class ModelPredictor:
         prepare_image: Callable[[Any], np.ndarray],
         tokenize: Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]],
         mesh: Mesh,
-        batch_size: int = 256,
+        batch_size: int,
     ):
         self.variables, self.mesh = variables, mesh
         self.prepare_image, self.tokenize = prepare_image, tokenize
@@ -45,8 +46,8 @@ class ModelPredictor:
 
     def with_variables(self, variables: dict[str, PyTree]) -> "ModelPredictor":
         """The same compiled functions under other weights."""
-        other = object.__new__(type(self))
-        other.__dict__ = self.__dict__ | {"variables": variables}
+        other = copy.copy(self)
+        other.variables = variables
         return other
 
     def encode_image(self, images: np.ndarray) -> np.ndarray:

@@ -51,6 +51,13 @@ def tree_shardings(tree, mesh: Mesh, rules: Rules = ()):
     return trees.map_with_path(spec, tree)
 
 
+def placed_shapes(tree, shardings):
+    """Shapes, dtypes and places of a tree, without its values."""
+    return jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings
+    )
+
+
 def place_batch(batch, mesh: Mesh):
     """Host arrays of this process -> global arrays split over the batch axes."""
     sharding = NamedSharding(mesh, BATCH)

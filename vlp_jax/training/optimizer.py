@@ -34,10 +34,11 @@ def adamw(
     clip_norm: float | None = 1.0,
     no_decay: tuple[str, ...] = (),
 ) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), CLIP's values.
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with CLIP's values.
 
     Args:
-      clip_norm: largest global norm of the gradient; 0 switches clipping off.
+      clip_norm: largest global norm of the gradient; 0 switches clipping off, which
+        CLIP does without.
       no_decay: patterns of parameter paths that are not decayed either.
     """
     return optax.chain(

@@ -9,7 +9,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from vlp_jax.core.types import PyTree
-from vlp_jax.parallel.sharding import Rules, tree_shardings
+from vlp_jax.parallel.sharding import Rules, placed_shapes, tree_shardings
 
 
 @struct.dataclass
@@ -19,14 +19,14 @@ class TrainState:
     variables: PyTree  # other collections of the model, such as batch statistics
     opt_state: PyTree
     objective_state: PyTree
-    average: PyTree  # moving average of params; () when not kept
+    ema: PyTree  # moving average of params; () when not kept
 
 
 def make_state(
     init: Callable[[jax.Array], dict[str, PyTree]],
     optimizer: optax.GradientTransformation,
     objective_state: PyTree,
-    keep_average: bool,
+    keep_ema: bool,
     seed: int,
 ) -> TrainState:
     """A fresh state. Called under jit, so that no device ever holds all of it."""
@@ -38,28 +38,24 @@ def make_state(
         variables=variables,
         opt_state=optimizer.init(params),
         objective_state=objective_state,
-        average=jax.tree.map(jnp.copy, params) if keep_average else (),
+        ema=jax.tree.map(jnp.copy, params) if keep_ema else (),
     )
 
 
 def state_shapes(make: Callable[[], TrainState], mesh: Mesh, rules: Rules = ()):
     """Shapes, dtypes and places of the state that `make` makes, without making it."""
     shapes = jax.eval_shape(make)
-    return jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        shapes,
-        tree_shardings(shapes, mesh, rules),
-    )
+    return placed_shapes(shapes, tree_shardings(shapes, mesh, rules))
 
 
 def create_sharded(make: Callable[[], TrainState], mesh: Mesh, rules: Rules = ()):
     """A fresh state, made in its shards."""
-    shardings = tree_shardings(jax.eval_shape(make), mesh, rules)
-    return jax.jit(make, out_shardings=shardings)()
+    places = jax.tree.map(lambda x: x.sharding, state_shapes(make, mesh, rules))
+    return jax.jit(make, out_shardings=places)()
 
 
 def items_of(state: TrainState) -> dict[str, PyTree]:
-    """The state as the items of a checkpoint; `average` only where one is kept."""
+    """The state as the items of a checkpoint; `ema` only where one is kept."""
     items = {
         "model": {"params": state.params, **state.variables},
         "training": {
@@ -68,7 +64,7 @@ def items_of(state: TrainState) -> dict[str, PyTree]:
             "objectives": state.objective_state,
         },
     }
-    return items | ({"average": state.average} if state.average != () else {})
+    return items | ({"ema": state.ema} if state.ema != () else {})
 
 
 def state_from(items: dict[str, PyTree]) -> TrainState:
@@ -80,5 +76,5 @@ def state_from(items: dict[str, PyTree]) -> TrainState:
         variables=variables,
         opt_state=items["training"]["optimizer"],
         objective_state=items["training"]["objectives"],
-        average=items.get("average", ()),
+        ema=items.get("ema", ()),
     )

@@ -19,7 +19,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     seed: int,
     bounds: Mapping[str, tuple[float, float]],
-    average_decay: float | None,
+    ema_decay: float | None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The function (state, batch) -> (state, metrics).
 
@@ -42,11 +42,11 @@ def make_train_step(
         )(state.params)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = clamp(optax.apply_updates(state.params, updates), bounds)
-        average = state.average
-        if average_decay is not None:
+        ema = state.ema
+        if ema_decay is not None:
             # Early on the average follows closely, or it would keep the initial values.
-            decay = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
-            average = moving_average(average, params, decay)
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+            ema = moving_average(ema, params, decay)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         state = TrainState(
             step=state.step + 1,
@@ -54,7 +54,7 @@ def make_train_step(
             variables=variables,
             opt_state=opt_state,
             objective_state=objective_state,
-            average=average,
+            ema=ema,
         )
         return state, metrics
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example, Region
 from vlp_jax.data.sources import scene_words
@@ -170,11 +170,8 @@ class DigitScenes:
             raise ConfigError("digit_scenes got no digit_counts; give for example (1,)")
         for count in self.digit_counts:
             lookup(DIGIT_COUNT_WEIGHTS, count, "digit count of digit_scenes")
-        if size < 1 or canvas < 24:
-            raise ConfigError(
-                f"digit_scenes got size={size}, canvas={canvas}; it needs at least one "
-                "scene and a canvas of 24 pixels"
-            )
+        check_range("digit_scenes: size", size, 1)
+        check_range("digit_scenes: canvas", canvas, 24)
         self.split, self.size, self.canvas = split, size, canvas
         self.class_names = scene_words.NUMBERS
         self.name = f"digit_scenes/{split}"
