@@ -124,7 +124,7 @@ def _unlike(initial: InitialWeights, found: Match, config: ConfigDict) -> list[s
         f"{path}: {_plain(there[path])} there, {_plain(here[path])} here"
         for path in sorted(there.keys() & here.keys())
         if path.startswith(chosen) and path.rpartition(".")[2] not in FREE
-        if _plain(there[path]) != _plain(here[path])
+        if there[path] is not None and _plain(there[path]) != _plain(here[path])
     ]
 
 

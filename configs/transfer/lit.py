@@ -12,7 +12,7 @@ from configs import quickstart
 def get_config():
     config = quickstart.get_config()
     config.name = "lit"
-    config.steps = 600
+    config.steps = 300
 
     config.initialise.update(checkpoint="runs/quickstart", parts=("^image",))
     config.trainable = ("^text", "^logit")
