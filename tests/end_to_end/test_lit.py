@@ -111,16 +111,19 @@ def test_a_whole_checkpoint_with_other_sizes_on_many_devices(
     config.tokenizer.length = 30
     config.mesh.fsdp = 4
     config.model.image.activation = "gelu"
+    config.model.logit_bias_init = -10.0
     state = runs.TrainingRun(config, tmp_path / "run").start()
     out = capsys.readouterr().out
     assert f"initial   moving average of {tiny_run.workdir}/checkpoints/40\n" in out
     assert "resized   image/position_embedding [5, 32] -> [10, 32]\n" in out
     assert "resized   text/position_embedding [24, 32] -> [30, 32]\n" in out
+    kept = "left      1 missing there (they keep their initial values): logit_bias\n"
+    assert kept in out and float(state.params["logit_bias"]) == -10
     assert "text      with the checkpoint's tokenizer" in out
     assert "differs   model.image.activation: quick_gelu there, gelu here\n" in out
     saved, params = checkpoint(tiny_run.workdir, 40), variables_of(state)["params"]
     for path, leaf in trees.flatten(params).items():
-        if "position_embedding" not in path:
+        if "position_embedding" not in path and path != "logit_bias":
             assert same(np.asarray(leaf), saved[f"ema/{path}"]), path
     leaf = params["text"]["token_embedding"]
     assert leaf.addressable_shards[0].data.size * 4 == leaf.size
