@@ -145,7 +145,6 @@ class TrainingRun:
         init = build.init_function(
             self.model, self.preprocessing.image_size, self.tokenizer.length
         )
-
         trains = build.make_trainable(self.config, init)
 
         def make(values=()) -> TrainState:
