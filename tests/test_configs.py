@@ -48,6 +48,7 @@ def test_the_shipped_configs():
     assert {
         f"configs/pretrain/clip_vit_{size}.py" for size in ("b32", "b16", "l14")
     } <= (set(TRAINING))
+    assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
         for name in ("digit_scenes", "image_folder", "image_classes")
