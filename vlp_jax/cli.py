@@ -21,7 +21,9 @@ flags.disclaim_key_flags()  # those defined here belong to the program, as --hel
 def define_config(help_text: str, flag: str = "config") -> None:
     """--config=FILE.py with --config.path.to.key=value, and --help_config."""
     config_flags.DEFINE_config_file(flag, None, help_text)
-    flags.DEFINE_bool(f"help_{flag}", False, f"Print every setting of --{flag}.")
+    flags.DEFINE_bool(
+        f"help_{flag}", False, f"Print every setting of --{flag} and exit."
+    )
 
 
 def get_config(
