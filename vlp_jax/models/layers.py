@@ -17,8 +17,10 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),  # OpenAI's CLIP
 }
 
+# No float16: without a scaled loss its gradients vanish below 6e-8.
+DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16")}
 
-DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
+ATTENTIONS = dict.fromkeys(("xla", "cudnn"))  # as jax.nn names them
 
 
 class Dense(nn.Module):
@@ -64,11 +66,43 @@ class LayerNorm(nn.Module):
         return (out * scale + bias).astype(self.dtype)
 
 
+def check_cudnn(
+    query: Float[Array, "batch token head width"],
+    key: Float[Array, "batch other head width"],
+    masked: bool,
+) -> None:
+    """ConfigError where cuDNN's fused attention cannot compute or differentiate this.
+
+    Its limits are those of jax 0.10 with cuDNN 9; JAX itself names them only when the
+    step is compiled, and by a traceback.
+    """
+    width, lengths = query.shape[-1], (query.shape[1], key.shape[1])
+    limits = {
+        f"a GPU, and this runs on {jax.default_backend()}": (
+            jax.default_backend() == "gpu"
+        ),
+        f"dtype='bfloat16', and dtype is '{query.dtype}'": query.dtype == jnp.bfloat16,
+        f"heads of a width that 8 divides, at most 256, and theirs is {width}": (
+            width % 8 == 0 and width <= 256
+        ),
+        f"even lengths where padding is masked, and these are {lengths}": (
+            not masked or all(length % 2 == 0 for length in lengths)
+        ),
+    }
+    for limit, holds in limits.items():
+        if not holds:
+            raise ConfigError(f"attention='cudnn' needs {limit}; set attention='xla'")
+
+
 class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, arXiv:1706.03762)."""
+    """Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762).
+
+    Of the tokens over themselves, or over those of a context.
+    """
 
     heads: int
     causal: bool = False
+    implementation: str = "xla"
     init_std: float = 0.02
     out_std: float = 0.02
     dtype: str = "float32"
@@ -77,7 +111,8 @@ class Attention(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch token"] | None = None,
+        mask: Bool[Array, "batch other"] | None = None,
+        context: Float[Array, "batch other width"] | None = None,
     ) -> Float[Array, "batch token width"]:
         width = x.shape[-1]
         if self.heads < 1 or width % self.heads:
@@ -86,20 +121,29 @@ class Attention(nn.Module):
                 "width to a multiple of heads"
             )
 
-        def project(name):
+        def project(name, x):
             out = Dense(width, init_std=self.init_std, dtype=self.dtype, name=name)(x)
             return rearrange(
                 out, "batch token (head d) -> batch token head d", head=self.heads
             )
 
+        context = x if context is None else context
+        query, key = project("query", x), project("key", context)
+        value = project("value", context)
         if mask is not None:
             mask = rearrange(mask, "batch key -> batch 1 1 key")
+        lookup(ATTENTIONS, self.implementation, "attention")
+        if self.implementation == "cudnn":
+            check_cudnn(query, key, mask is not None)
+            if mask is not None:  # it wants a row for every query
+                mask = jnp.broadcast_to(mask, (len(x), 1, x.shape[1], key.shape[1]))
         out = jax.nn.dot_product_attention(
-            project("query"),
-            project("key"),
-            project("value"),
+            query,
+            key,
+            value,
             mask=mask,
             is_causal=self.causal,
+            implementation=self.implementation,
         )
         out = rearrange(out, "batch token head d -> batch token (head d)")
         return Dense(width, init_std=self.out_std, dtype=self.dtype, name="out")(out)
