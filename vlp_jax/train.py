@@ -33,6 +33,8 @@ def main() -> None:
     tokenizer = run.tokenizer
     say(f"  text      {tokenizer.vocab_size:,} tokens, length {tokenizer.length}")
     plan = run.plan
+    for name, how in run.objective.describe(plan.batch_size).items():
+        say(f"  loss      {name}: {how}")
     passes = plan.last_step * plan.batch_size / len(run.source)
     say(
         f"  plan      {plan.last_step:,} steps of {plan.batch_size:,} pairs "

@@ -42,7 +42,7 @@ def get_config():
     )
     config.model.text.update(kind="siglip_text", size="B", dtype="bfloat16")
 
-    # config.objectives.sigmoid.weight = 1.0
+    config.objectives.sigmoid.weight = 1.0
     config.learning_rate.update(peak=1e-3, warmup_steps=10_000)
     config.optimizer.update(b1=0.9, b2=0.95, epsilon=1e-8, weight_decay=1e-4)
     config.optimizer.no_decay = ("position_embedding", "token_embedding")
