@@ -7,7 +7,7 @@ Command   python -m vlp_jax.train --config=configs/pretrain/siglip_vit_b16.py \\
               --workdir=runs/siglip_b16 --config.data.train.root=DIR \\
               --config.data.train.captions=captions.tsv
 Size      203.2 M parameters, 139.3 GFLOP a pair for a training step
-Batch     32,768 pairs over all devices together; larger ones gained nothing there
+Batch     32,768 pairs over all devices together; larger ones gained little there
 Expected  ImageNet zero-shot 76.0 for google/siglip-base-patch16-224, which saw Google's
           private WebLI; not reproduced here
 """

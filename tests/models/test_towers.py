@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Need
-from vlp_jax.models.layers import Attention, LayerNorm, check_cudnn
+from vlp_jax.models.layers import Attention, LayerNorm, check_cudnn, even_attention
 from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.text import TextTransformer
@@ -218,40 +218,52 @@ def test_layer_norm_keeps_its_statistics_in_float32():
 # ---- cuDNN
 
 
-def heads(length, width=64, dtype="bfloat16"):
-    return jnp.zeros((2, length, 4, width), dtype)
-
-
 @pytest.mark.parametrize(
-    ("query", "key", "masked", "said"),
+    ("width", "dtype", "said"),
     [
-        (heads(8), heads(8), False, None),
-        (
-            heads(8, dtype="float32"),
-            heads(8, dtype="float32"),
-            False,
-            "'bfloat16', and .* 'float32'",
-        ),
-        (heads(8, width=12), heads(8, width=12), False, "8 divides.* theirs is 12"),
-        (
-            heads(8, width=512),
-            heads(8, width=512),
-            False,
-            "at most 256, and theirs is 512",
-        ),
-        (heads(77), heads(77), True, r"even lengths .* these are \(77, 77\)"),
-        (heads(77), heads(77), False, None),
-        (heads(78), heads(78), True, None),
-        (heads(8, width=72), heads(8, width=72), True, None),
+        (64, "float32", "'bfloat16', and dtype is 'float32'"),
+        (12, "bfloat16", "8 divides.* theirs is 12"),
+        (512, "bfloat16", "at most 256, and theirs is 512"),
+        (72, "bfloat16", None),
     ],
 )
-def test_what_cudnn_cannot_do(monkeypatch, query, key, masked, said):
+def test_what_cudnn_cannot_do(monkeypatch, width, dtype, said):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    query = jnp.zeros((2, 8, 4, width), dtype)
     if said is None:
-        check_cudnn(query, key, masked)
+        check_cudnn(query)
     else:
         with pytest.raises(ConfigError, match=f"{said}.*; set attention='xla'"):
-            check_cudnn(query, key, masked)
+            check_cudnn(query)
+
+
+@pytest.mark.parametrize("length", [6, 7])
+@pytest.mark.parametrize(("masked", "causal"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_even_lengths_change_nothing(length, masked, causal):
+    """By XLA, which takes any length: values and gradients with and without padding."""
+    arrays = jax.random.normal(jax.random.key(0), (3, 2, length, 2, 4))
+    mask = jnp.arange(length) < jnp.array([length, 3])[:, None] if masked else None
+
+    def plain(query, key, value):
+        rows = mask if mask is None else mask[:, None, None]
+        return jax.nn.dot_product_attention(
+            query, key, value, mask=rows, is_causal=bool(causal)
+        )
+
+    def even(query, key, value):
+        return even_attention(query, key, value, mask, bool(causal), "xla")
+
+    def both(function):
+        def loss(arrays):
+            out = function(*arrays)
+            return (out * jnp.arange(out.size).reshape(out.shape)).sum(), out
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(arrays)
+
+    for found, expected in zip(
+        jax.tree.leaves(both(even)), jax.tree.leaves(both(plain)), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(
