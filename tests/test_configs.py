@@ -19,7 +19,11 @@ from vlp_jax.training.state import make_state, state_shapes
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p.relative_to(ROOT) for p in (ROOT / "configs").rglob("*.py"))
-CLIP_TOKENIZER = SimpleNamespace(vocab_size=49_408, length=77, eos_id=49_407)
+# What a named tokenizer would be; fetching it takes a network.
+TOKENIZERS = {
+    "openai/clip": SimpleNamespace(vocab_size=49_408, length=77, eos_id=49_407),
+    "google/siglip": SimpleNamespace(vocab_size=32_000, length=64, eos_id=1),
+}
 
 
 def load(path: Path):
@@ -46,8 +50,9 @@ def pictures(tmp_path) -> str:
 def test_the_shipped_configs():
     assert "configs/quickstart.py" in TRAINING
     assert {
-        f"configs/pretrain/clip_vit_{size}.py" for size in ("b32", "b16", "l14")
-    } <= (set(TRAINING))
+        f"configs/pretrain/{name}.py"
+        for name in ("clip_vit_b32", "clip_vit_b16", "clip_vit_l14", "siglip_vit_b16")
+    } <= set(TRAINING)
     assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
@@ -62,7 +67,9 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     if config.data.train.kind == "image_folder":
         config.data.train.root = pictures
     if config.tokenizer.path is not None:
-        monkeypatch.setattr(runs.TrainingRun, "_tokenizer", lambda run: CLIP_TOKENIZER)
+        tokenizer = TOKENIZERS[config.tokenizer.path.partition("-")[0]]
+        assert config.tokenizer.length == tokenizer.length
+        monkeypatch.setattr(runs.TrainingRun, "_tokenizer", lambda run: tokenizer)
     run = runs.TrainingRun(config, tmp_path / "run")
     image_size, length = run.preprocessing.image_size, run.tokenizer.length
 

@@ -54,6 +54,9 @@ def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoin
     """Loads a workdir's newest step or a step folder; `weights`: model or ema."""
     folder = find_checkpoint(path)
     config = checkpoint_config(path)
+    for tower in (config.model.image, config.model.text):
+        if tower.get("attention") is not None:
+            tower.attention = "xla"  # cuDNN trained it; any machine may look at it
     preprocessing = build.make_preprocessing(config)
     tokenizer = saved_tokenizer(folder, config)
     model = build.make_model(config, preprocessing, tokenizer)
