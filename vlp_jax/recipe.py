@@ -143,8 +143,9 @@ def pretraining() -> ConfigDict:
     config.ema_decay = not_given(float)
     config.trainable = not_given(tuple)  # patterns of parameter paths; None: all train
     config.initialise = keywords({"initialise": InitialWeights})
-    # Without rules that split matrices, the tensor axis would only hold copies.
-    config.mesh = keywords({"mesh": MeshSpec}, ("tensor",))
+    config.mesh = keywords({"mesh": MeshSpec})
+    config.zero = False  # optimizer state and moving average over all devices
+    config.accumulation = 1  # micro-batches of a step; the loss sees them all at once
     config.log_every = 20
     config.checkpoint = {"every": 1000, "keep": 3}
     config.evaluation = evaluation()

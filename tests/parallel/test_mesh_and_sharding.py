@@ -10,18 +10,18 @@ import optax
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from tests.parallel.tiny_clip import batch_of, tiny_init, tiny_model
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.models.outputs import compute_outputs
-from vlp_jax.models.text import TextTransformer
-from vlp_jax.models.vit import ViT
-from vlp_jax.models.vlm import TwoTower
 from vlp_jax.objectives.contrastive import Contrastive
 from vlp_jax.objectives.mixture import Mixture
 from vlp_jax.parallel.mesh import MeshSpec, batch_devices, check_batch_size
 from vlp_jax.parallel.sharding import (
+    LAYOUT,
+    ZERO,
+    bytes_per_device,
     constrain,
-    fsdp_spec,
     jit_update,
     place_batch,
     tree_shardings,
@@ -78,14 +78,31 @@ def test_batch_size_error_names_a_size_that_works():
         check_batch_size(works, mesh)
 
 
+def spec_of(shape, mesh, path="x", layout=LAYOUT):
+    leaf = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return trees.flatten(tree_shardings({path: leaf}, mesh, layout))[path].spec
+
+
 def test_fsdp_splits_the_largest_axis_that_it_divides():
     mesh = make_mesh(2, 4, 1)
-    assert fsdp_spec((64, 256), mesh) == P(None, "fsdp")
-    assert fsdp_spec((256, 64), mesh) == P("fsdp")
-    assert fsdp_spec((64, 257), mesh) == P("fsdp")
-    assert fsdp_spec((63, 257), mesh) == P()
-    assert fsdp_spec((64,), mesh) == fsdp_spec((), mesh) == P()  # small ones are copied
-    assert fsdp_spec((64, 256), make_mesh(8, 1, 1)) == P()
+    assert spec_of((64, 256), mesh) == P(None, "fsdp")
+    assert spec_of((256, 64), mesh) == P("fsdp")
+    assert spec_of((64, 257), mesh) == P("fsdp")
+    assert spec_of((63, 257), mesh) == P()
+    assert spec_of((64,), mesh) == spec_of((), mesh) == P()  # small ones are copied
+    assert spec_of((64, 256), make_mesh(8, 1, 1)) == P()
+
+
+def test_zero_splits_optimizer_state_over_the_data_axis_too():
+    mesh = make_mesh(2, 4, 1)
+    assert spec_of((64, 256), mesh, "opt_state/mu", ZERO) == P(None, ("data", "fsdp"))
+    assert spec_of((65, 64), mesh, "ema/x", ZERO) == P(None, ("data", "fsdp"))
+    assert spec_of((63, 68), mesh, "ema/x", ZERO) == P(None, "fsdp")  # 8 do not divide
+    assert spec_of((64, 256), mesh, "params/x", ZERO) == P(None, "fsdp")
+    everywhere = make_mesh(8, 1, 1)
+    assert spec_of((64, 256), everywhere, "opt_state/x", ZERO) == P(
+        None, ("data", "fsdp")
+    )
 
 
 def test_fsdp_leaves_each_device_its_share_of_the_bytes():
@@ -100,21 +117,31 @@ def test_fsdp_leaves_each_device_its_share_of_the_bytes():
 
 def test_the_first_rule_found_in_the_path_decides_for_optimizer_state_too():
     mesh = make_mesh(2, 2, 2)
-    rules = [("mlp/in/kernel$", P("fsdp", "tensor")), ("kernel", P(None, "tensor"))]
     block = {
-        "mlp": {"in": {"kernel": jnp.ones((64, 128)), "bias": jnp.ones(128)}},
-        "out": {"kernel": jnp.ones((128, 64))},
+        "attention": {
+            "query": {"kernel": jnp.ones((64, 128)), "bias": jnp.ones(128)},
+            "out": {"kernel": jnp.ones((128, 64)), "bias": jnp.ones(64)},
+        },
+        "mlp": {
+            "in": {"kernel": jnp.ones((64, 128)), "bias": jnp.ones(128)},
+            "out": {"kernel": jnp.ones((128, 65))},
+        },
         "embedding": jnp.ones((128, 64)),
+        "odd": {"query": {"kernel": jnp.ones((128, 63))}},
     }
     expected = {
+        "attention/query/kernel": P("fsdp", "tensor"),
+        "attention/query/bias": P("tensor"),
+        "attention/out/kernel": P("tensor", "fsdp"),
+        "attention/out/bias": P(),
         "mlp/in/kernel": P("fsdp", "tensor"),
-        "mlp/in/bias": P(),
-        "out/kernel": P(None, "tensor"),
+        "mlp/out/kernel": P("tensor"),
         "embedding": P("fsdp"),  # no rule: fsdp's own choice
+        "odd/query/kernel": P("fsdp"),  # two devices cannot share 63 columns
     }
     optimizer = adamw(optax.constant_schedule(1.0))
     tree = {"params": block, "opt_state": jax.eval_shape(optimizer.init, block)}
-    found = trees.flatten(tree_shardings(tree, mesh, rules))
+    found = trees.flatten(tree_shardings(tree, mesh))
     for path, spec in expected.items():
         places = [s.spec for p, s in found.items() if p.endswith(f"/{path}")]
         assert places == [spec] * 3, path  # the parameter and both moments
@@ -137,34 +164,8 @@ def test_place_batch_keeps_the_order_of_rows():
     assert {shard.data.shape for shard in placed.addressable_shards} == {(2,)}
 
 
-BATCH, STEPS = 16, 5
-MESHES = [(8, 1, 1), (2, 4, 1), (1, 8, 1)]
-
-
-def tiny_model():
-    """Wide enough that fsdp splits its matrices (64 x 64 numbers and more)."""
-    shape = dict(width=64, depth=1, heads=2, mlp_ratio=2.0)
-    return TwoTower(
-        ViT(image_size=8, patch_size=4, **shape),
-        TextTransformer(vocab_size=64, length=6, eos_id=3, **shape),
-        embedding_size=64,
-        image_mean=(0.5, 0.5, 0.5),
-        image_std=(0.3, 0.3, 0.3),
-    )
-
-
-def batch_of(step):
-    rng = np.random.default_rng(step)
-    tokens = rng.integers(4, 64, (BATCH, 6)).astype(np.int32)
-    tokens[:, 4] = 3
-    return {
-        "pairs": {
-            "image": rng.integers(0, 256, (BATCH, 8, 8, 3)).astype(np.uint8),
-            "text_tokens": tokens,
-            "text_mask": np.ones((BATCH, 6), bool),
-            "valid": np.arange(BATCH) != 5,
-        }
-    }
+BATCH, STEPS = 16, 10
+MESHES = [(8, 1, 1), (2, 4, 1), (1, 8, 1), (2, 2, 2), (1, 2, 4)]
 
 
 # Adam divides a gradient by its own size: where that is noise, so is the update, and
@@ -174,12 +175,7 @@ SGD = optax.sgd(0.05, momentum=0.9)
 
 
 def make_tiny_state():
-    init = functools.partial(
-        tiny_model().init,
-        images=jnp.zeros((1, 8, 8, 3), jnp.uint8),
-        tokens=jnp.zeros((1, 6), jnp.int32),
-    )
-    return make_state(init, SGD, {"contrastive": ()}, keep_ema=True, seed=0)
+    return make_state(tiny_init(), SGD, {"contrastive": ()}, keep_ema=True, seed=0)
 
 
 @functools.cache
@@ -189,19 +185,19 @@ def first_state():
 
 
 @functools.cache
-def train(sizes):
+def train(sizes, layout=LAYOUT):
     """(losses, gradients of step 1, final state, compiled step) of STEPS steps."""
     mesh = make_mesh(*sizes)
     mixture = Mixture(
         {"contrastive": Contrastive(mesh, tile_size=7)}, {"contrastive": 1}
     )
-    state = jax.device_put(first_state(), tree_shardings(first_state(), mesh))
+    state = jax.device_put(first_state(), tree_shardings(first_state(), mesh, layout))
     compute, bounds = compute_outputs(tiny_model()), {"logit_scale": (0.0, 4.6051702)}
     step = jit_update(make_train_step(compute, mixture, SGD, 0, bounds, 0.9), state)
     losses, gradients = [], None
     with jax.set_mesh(mesh):
         for i in range(STEPS):
-            state, metrics = step(state, place_batch(batch_of(i), mesh))
+            state, metrics = step(state, place_batch(batch_of(i, BATCH), mesh))
             losses.append(float(metrics["loss"]))
             if not i:  # the momentum of descent starts as the gradient
                 momentum = state.opt_state[0].trace
@@ -238,13 +234,33 @@ def test_the_second_step_does_not_compile_and_nothing_moves(sizes):
         assert leaf.sharding == expected[path], path
 
 
+@pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 4, 1)], ids=str)
+def test_zero_trains_the_same_with_a_share_of_the_state(sizes):
+    losses, _, state, step = train(sizes, ZERO)
+    np.testing.assert_allclose(losses, train((1, 1, 1))[0], rtol=1e-5)
+    assert step._cache_size() == 1
+    moments = jax.tree.leaves(state.opt_state)
+    whole = sum(x.nbytes for x in moments)
+    assert bytes_per_device(moments) <= 0.2 * whole
+    plain = train(sizes)[2]
+    assert bytes_per_device(plain.opt_state) > bytes_per_device(moments)
+    assert bytes_per_device(plain.params) == bytes_per_device(state.params)
+
+
+def test_the_tensor_axis_splits_the_products_of_a_block():
+    state = train((2, 2, 2))[2]
+    paths = trees.flatten(state.params)
+    for name in ("attention/query/kernel", "attention/out/kernel", "mlp/in/kernel"):
+        leaf = paths[f"image/encoder/block_0/{name}"]
+        assert leaf.addressable_shards[0].data.size == leaf.size // 4, name
+
+
 def test_a_fresh_state_is_made_in_its_shards():
     """Parameters, momentum and average: each device holds about an eighth of them."""
     mesh = make_mesh(1, 8, 1)
     state = create_sharded(make_tiny_state, mesh)
     leaves = jax.tree.leaves(state)
-    held = sum(x.addressable_shards[0].data.nbytes for x in leaves)
-    assert held <= 0.2 * sum(x.nbytes for x in leaves)
+    assert bytes_per_device(state) <= 0.2 * sum(x.nbytes for x in leaves)
     for found, expected in zip(leaves, jax.tree.leaves(first_state()), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     shapes = jax.tree.leaves(state_shapes(make_tiny_state, mesh))

@@ -194,8 +194,21 @@ def test_learning_rate_warms_up_then_follows_a_cosine():
     np.testing.assert_allclose(found, [0.0, 0.2, 0.8, 0.8], rtol=1e-6)
 
 
+def test_cooldown_is_a_line_from_the_plateau_to_the_end():
+    rate = learning_rate(
+        100, peak=0.8, warmup_steps=10, decay="constant", cooldown_steps=20
+    )
+    np.testing.assert_allclose(
+        [rate(s) for s in (5, 10, 50, 80, 90, 95, 100)],
+        [0.4, 0.8, 0.8, 0.8, 0.4, 0.2, 0.0],
+        atol=1e-7,
+    )
+    with pytest.raises(ConfigError, match="cooldown_steps is 91; warm-up and cooldown"):
+        learning_rate(100, 1.0, warmup_steps=10, cooldown_steps=91)
+
+
 def test_learning_rate_settings_that_cannot_be():
-    with pytest.raises(ConfigError, match="between 0 and the run's 10 steps"):
+    with pytest.raises(ConfigError, match="must lie within the run's 10 steps"):
         learning_rate(10, 1.0, warmup_steps=11)
     with pytest.raises(ConfigError, match="did you mean 'cosine'"):
         learning_rate(10, 1.0, decay="cosin")

@@ -48,12 +48,14 @@ def batch_devices(mesh: Mesh) -> int:
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """ConfigError unless the devices can share the batch evenly."""
+def check_batch_size(batch_size: int, mesh: Mesh, accumulation: int = 1) -> None:
+    """ConfigError unless the devices can share every micro-batch evenly."""
     devices = batch_devices(mesh)
-    if batch_size < 1 or batch_size % devices:
-        near = max(devices, round(batch_size / devices) * devices)
+    shares = devices * accumulation
+    if batch_size < 1 or batch_size % shares:
+        near = max(shares, round(batch_size / shares) * shares)
+        parts = f" in {accumulation} micro-batches" if accumulation > 1 else ""
         raise ConfigError(
-            f"batch_size {batch_size} cannot be split evenly over {devices} devices; "
-            f"use a multiple of {devices}, for example {near}"
+            f"batch_size {batch_size} cannot be split evenly over {devices} devices"
+            f"{parts}; use a multiple of {shares}, for example {near}"
         )

@@ -1,21 +1,48 @@
 """Where arrays live: rules for parameters, one spec for batches and activations."""
 
+import dataclasses
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import jax
-import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from vlp_jax.core import trees
 from vlp_jax.parallel.mesh import BATCH_AXES
 
-Rules = Sequence[tuple[str, P]]
-
 BATCH = P(BATCH_AXES)
 REPLICATED = P()
-FSDP_MIN_SIZE = 2**12  # smaller arrays are copied: moving them costs more than it saves
+MIN_SIZE = 2**12  # smaller arrays are copied: moving them costs more than it saves
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Rules for where the arrays of a train state live.
+
+    tensor: (pattern, axis): an array in whose path the pattern is found is split along
+      that axis over the mesh axis `tensor`; the first rule found decides.
+    spread: patterns; what they are found in is split over `data` as well as `fsdp`.
+
+    Beyond these rules every large array is split over `fsdp` along its largest axis
+    that the devices divide.
+    """
+
+    tensor: Sequence[tuple[str, int]] = (
+        # The heads of attention and the hidden units of an MLP are shared out: the
+        # products into them by columns, the products out of them by rows, and only
+        # the result of the latter is summed over devices (arXiv:1909.08053).
+        (r"(query|key|value|mlp/in)/(kernel|bias)$", -1),
+        (r"(attention/out|mlp/out)/kernel$", 0),
+    )
+    spread: Sequence[str] = ()
+
+
+LAYOUT = Layout()
+# Optimizer state and moving average over all devices (ZeRO stage 1, arXiv:1910.02054).
+ZERO = Layout(spread=("^opt_state/", "^ema/"))
 
 
 def constrain(x: jax.Array, spec: P = BATCH) -> jax.Array:
@@ -25,30 +52,45 @@ def constrain(x: jax.Array, spec: P = BATCH) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, spec)
 
 
-def fsdp_spec(shape: Sequence[int], mesh: Mesh) -> P:
-    """Splits the largest axis that the fsdp devices divide; small arrays are copied."""
-    parts = mesh.shape["fsdp"]
-    dividable = [axis for axis, size in enumerate(shape) if size % parts == 0]
-    if parts == 1 or not dividable or np.prod(shape) < FSDP_MIN_SIZE:
-        return REPLICATED
-    largest = max(dividable, key=lambda axis: shape[axis])
-    return P(*(None,) * largest, "fsdp")
+def _spec(path: str, shape: Sequence[int], mesh: Mesh, layout: Layout) -> P:
+    """How one array is split; small ones are copied."""
+    split: list = [None] * len(shape)
+    for pattern, axis in layout.tensor:
+        if re.search(pattern, path) and -len(shape) <= axis < len(shape):
+            if mesh.shape["tensor"] > 1 and shape[axis] % mesh.shape["tensor"] == 0:
+                split[axis] = "tensor"
+            break
+    spread = any(re.search(pattern, path) for pattern in layout.spread)
+    if math.prod(shape) >= MIN_SIZE:
+        for axes in (BATCH_AXES, "fsdp") if spread else ("fsdp",):
+            parts = mesh.shape["fsdp"] * (1 if axes == "fsdp" else mesh.shape["data"])
+            free = [a for a, n in enumerate(shape) if not split[a] and n % parts == 0]
+            if parts > 1 and free:
+                split[max(free, key=lambda a: shape[a])] = axes
+                break
+    while split and split[-1] is None:
+        split.pop()
+    return P(*split)
 
 
-def tree_shardings(tree, mesh: Mesh, rules: Rules = ()):
+def tree_shardings(tree, mesh: Mesh, layout: Layout = LAYOUT):
     """A NamedSharding for every array (or shape) of `tree`.
 
-    The first rule whose pattern is found in the path of a leaf decides; optimizer
-    state carries the parameter's path in its own, so one rule serves both.
+    Optimizer state carries the parameter's path in its own, so one rule serves both.
     """
+    return trees.map_with_path(
+        lambda path, leaf: NamedSharding(mesh, _spec(path, leaf.shape, mesh, layout)),
+        tree,
+    )
 
-    def spec(path, leaf):
-        for pattern, spec in rules:
-            if re.search(pattern, path):
-                return NamedSharding(mesh, spec)
-        return NamedSharding(mesh, fsdp_spec(leaf.shape, mesh))
 
-    return trees.map_with_path(spec, tree)
+def bytes_per_device(tree) -> int:
+    """The largest share of a tree of arrays that one device of this process holds."""
+    held: Counter = Counter()
+    for leaf in jax.tree.leaves(tree):
+        for shard in leaf.addressable_shards:
+            held[shard.device] += shard.data.nbytes
+    return max(held.values())
 
 
 def placed_shapes(tree, shardings):

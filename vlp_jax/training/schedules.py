@@ -23,14 +23,27 @@ def learning_rate(
     warmup_steps: int = 0,
     decay: str = "cosine",
     final_fraction: float = 0.0,
+    cooldown_steps: int = 0,
 ) -> optax.Schedule:
-    """Linear warm-up from 0 to `peak`, then a decay to peak * final_fraction."""
-    if not 0 <= warmup_steps <= total_steps:
-        raise ConfigError(
-            f"warmup_steps is {warmup_steps}; it must lie between 0 and the run's "
-            f"{total_steps} steps"
-        )
+    """Linear warm-up from 0 to `peak`, then a decay to peak * final_fraction.
+
+    With `cooldown_steps` the last steps go there in a line, from wherever the decay is
+    then; with decay 'constant' that is warm-up, plateau and cooldown (Zhai et al. 2022,
+    arXiv:2106.04560, section 3.5).
+    """
+    for name, steps in (("warmup", warmup_steps), ("cooldown", cooldown_steps)):
+        if not 0 <= steps <= total_steps - (warmup_steps if name == "cooldown" else 0):
+            raise ConfigError(
+                f"{name}_steps is {steps}; warm-up and cooldown must lie within the "
+                f"run's {total_steps} steps"
+            )
     make = lookup(DECAYS, decay, "learning rate decay")
-    after = make(peak, total_steps - warmup_steps, final_fraction)
+    down = total_steps - cooldown_steps
+    after = make(peak, down - warmup_steps, final_fraction)
     warmup = optax.linear_schedule(0.0, peak, max(warmup_steps, 1))
-    return optax.join_schedules([warmup, after], [warmup_steps])
+    parts, borders = [warmup, after], [warmup_steps]
+    if cooldown_steps:
+        start = float(after(down - warmup_steps))
+        last = optax.linear_schedule(start, peak * final_fraction, cooldown_steps)
+        parts, borders = [*parts, last], [*borders, down]
+    return optax.join_schedules(parts, borders)

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from vlp_jax.core import trees
 from vlp_jax.core.types import PyTree
-from vlp_jax.parallel.sharding import Rules, placed_shapes, tree_shardings
+from vlp_jax.parallel.sharding import LAYOUT, Layout, placed_shapes, tree_shardings
 
 
 @struct.dataclass
@@ -52,17 +52,17 @@ def make_state(
     )
 
 
-def state_shapes(make: Callable[[], TrainState], mesh: Mesh, rules: Rules = ()):
+def state_shapes(make: Callable[[], TrainState], mesh: Mesh, layout: Layout = LAYOUT):
     """Shapes, dtypes and places of the state that `make` makes, without making it."""
     shapes = jax.eval_shape(make)
-    return placed_shapes(shapes, tree_shardings(shapes, mesh, rules))
+    return placed_shapes(shapes, tree_shardings(shapes, mesh, layout))
 
 
 def create_sharded(
-    make: Callable[..., TrainState], mesh: Mesh, rules: Rules = (), arguments=()
+    make: Callable[..., TrainState], mesh: Mesh, layout: Layout = LAYOUT, arguments=()
 ):
     """A fresh state, made in its shards; `arguments` are arrays that `make` takes."""
-    places = jax.tree.map(lambda x: x.sharding, state_shapes(make, mesh, rules))
+    places = jax.tree.map(lambda x: x.sharding, state_shapes(make, mesh, layout))
     return jax.jit(make, out_shardings=places)(*arguments)
 
 
