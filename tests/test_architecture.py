@@ -66,10 +66,18 @@ ONLY_IN = {
     "tensorflow_datasets": (),
     "open_clip": (),
     "transformers": ("data/tokenizers.py",),  # its tokenizers need no torch
-    "ml_collections": ("build.py", "recipe.py", "runs.py", "trained.py", "cli.py"),
+    "ml_collections": (
+        "build.py",
+        "recipe.py",
+        "runs.py",
+        "trained.py",
+        "cli.py",
+        "launching/spec.py",
+    ),
     "orbax": ("checkpoint/",),
     "grain": ("data/",),
     "tensorboardX": ("core/logs.py",),
+    "yaml": ("launching/manifest.py",),
 }
 LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS, MOST_FIELDS = 300, 60, 6, 14
 EXPLAINS_ITSELF = 12  # lines that a public function or class may have undocumented

@@ -53,6 +53,7 @@ def test_the_shipped_configs():
         f"configs/pretrain/{name}.py"
         for name in ("clip_vit_b32", "clip_vit_b16", "clip_vit_l14", "siglip_vit_b16")
     } <= set(TRAINING)
+    assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
         for name in ("digit_scenes", "image_folder", "image_classes")

@@ -33,9 +33,11 @@ from vlp_jax.parallel.sharding import jit_update, place_batch
 from vlp_jax.trained import (
     CONFIG,
     PROGRESS,
+    TOKEN_EMBEDDING,
     TOKENIZER,
     WEIGHTS,
     checkpoint_config,
+    describe_initial,
     saved_tokenizer,
 )
 from vlp_jax.training import schedules
@@ -48,8 +50,10 @@ from vlp_jax.training.state import (
     make_state,
     state_from,
     state_shapes,
+    variables_of,
 )
 from vlp_jax.training.step import make_train_step
+from vlp_jax.transfer.initialise import with_values
 
 
 def make_plan(config: ConfigDict) -> Plan:
@@ -108,6 +112,7 @@ class TrainingRun:
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
         self.first_step = max(committed_steps(workdir), default=0)
+        self.initial = build.make_initial_weights(config)
         self.tokenizer = self._tokenizer()
         self.model = build.make_model(config, self.preprocessing, self.tokenizer)
         self.optimizer = build.pick(
@@ -124,32 +129,45 @@ class TrainingRun:
         self.predictor: ModelPredictor | None = None
 
     def _tokenizer(self) -> Tokenizer:
-        """A run that goes on keeps its tokenizer: it belongs to the weights."""
-        if not self.first_step:
-            return build.make_tokenizer(self.config, self.source)
-        return saved_tokenizer(find_checkpoint(self.workdir), self.config)
+        """A tokenizer belongs to the weights of a text tower, and comes with them."""
+        if self.first_step:
+            return saved_tokenizer(find_checkpoint(self.workdir), self.config)
+        if self.initial and self.initial.brings(TOKEN_EMBEDDING):
+            return saved_tokenizer(self.initial.folder, self.config)
+        return build.make_tokenizer(self.config, self.source)
 
     def start(self) -> TrainState:
-        """The state to go on from: fresh, or the newest checkpoint's."""
+        """The state to go on from: the newest checkpoint's, or a fresh one.
+
+        A fresh one starts from config.initialise where that is given; what it takes
+        is printed.
+        """
         init = build.init_function(
             self.model, self.preprocessing.image_size, self.tokenizer.length
         )
+        trains = build.make_trainable(self.config, init)
 
-        def make() -> TrainState:
+        def make(values=()) -> TrainState:
             return make_state(
-                init,
+                with_values(init, dict(values)),
                 self.optimizer,
                 self.objective.initial_state(),
                 self.config.ema_decay is not None,
                 self.config.seed,
+                trains,
             )
 
-        if not self.first_step:
-            return create_sharded(make, self.mesh)
-        folder = find_checkpoint(self.workdir)
-        items = restore(folder, items_of(state_shapes(make, self.mesh)))
-        self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
-        return state_from(items)
+        if self.first_step:
+            folder = find_checkpoint(self.workdir)
+            items = restore(folder, items_of(state_shapes(make, self.mesh)))
+            self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
+            return state_from(items, trains)
+        values = {}
+        if self.initial:
+            shapes = variables_of(state_shapes(make, self.mesh))["params"]
+            values, found = self.initial.read(shapes)
+            describe_initial(self.initial, found, build.resolved(self.config))
+        return create_sharded(make, self.mesh, arguments=(values,))
 
     def finish(self, state: TrainState) -> TrainState:
         """Runs the loop to the plan's last step; returns when all is on disk."""
@@ -195,9 +213,7 @@ class TrainingRun:
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Metrics of every evaluator of the config, named evaluator/metric."""
-        variables = {"params": state.params, **state.variables}
-        if self.config.evaluation.weights == "ema":
-            variables["params"] = state.ema
+        variables = variables_of(state, self.config.evaluation.weights)
         if self.predictor is None:
             self.predictor = ModelPredictor(
                 self.model,
@@ -252,4 +268,4 @@ class TrainingRun:
         }
 
     def parameters(self, state: TrainState) -> int:
-        return trees.count(state.params)
+        return trees.count(variables_of(state)["params"])

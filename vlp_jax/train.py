@@ -6,6 +6,7 @@ python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
 from absl import flags
 
 from vlp_jax import cli
+from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.logs import say, size_of
 
@@ -41,7 +42,8 @@ def main() -> None:
         f"({passes:.1f} passes over the data), saved every {plan.save_every:,}"
     )
     state = run.start()
-    say(f"  model     {run.parameters(state):,} parameters")
+    locked = f", {trees.count(state.frozen):,} of them locked" if state.frozen else ""
+    say(f"  model     {run.parameters(state):,} parameters{locked}")
     if run.first_step:
         say(f"  going on from step {run.first_step} of {workdir}")
         for change in run.changed_settings():

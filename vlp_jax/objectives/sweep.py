@@ -34,48 +34,68 @@ SAMPLE = Need("sample_id")
 RING_ROWS, RING_BATCH = 2048, 2**18
 
 
-def _tiles(x: jax.Array, tile: int) -> jax.Array:
-    """[n, ...] -> [tiles, tile, ...], filled up with zeros (False)."""
-    x = jnp.pad(x, ((0, -len(x) % tile),) + ((0, 0),) * (x.ndim - 1))
-    return rearrange(x, "(tile column) ... -> tile column ...", column=tile)
+def _count(columns) -> int:
+    return len(jax.tree.leaves(columns)[0])
 
 
-def visit_tiles(visit: Callable, carry, columns, riding, tile_size: int):
-    """Visits columns that are here, `tile_size` of them at a time."""
-    count = len(jax.tree.leaves(columns)[0])
-    tile = math.ceil(count / math.ceil(count / tile_size))  # as even as they come
-    tiles = jax.tree.map(lambda x: _tiles(x, tile), (columns, riding))
-    carry, riding = jax.lax.scan(lambda c, x: visit(c, *x), carry, tiles)
-    return carry, jax.tree.map(
-        lambda x: rearrange(x, "tile column ... -> (tile column) ...")[:count], riding
+def _tiles(tree, count: int, tiles: int):
+    """[count, ...] -> [tiles, tile, ...] as even as they come, filled with zeros."""
+    tile = math.ceil(count / tiles)
+
+    def split(x):
+        x = jnp.pad(x, ((0, tiles * tile - count),) + ((0, 0),) * (x.ndim - 1))
+        return rearrange(x, "(tile column) ... -> tile column ...", column=tile)
+
+    return jax.tree.map(split, tree)
+
+
+def _joined(tree, count: int):
+    """The inverse of _tiles."""
+    return jax.tree.map(
+        lambda x: rearrange(x, "tile column ... -> (tile column) ...")[:count], tree
     )
 
 
 def gather(visit, carry, columns, start, combine, tile_size):
     """All columns at once. `start(n)`: what rides on n columns before any visit."""
     everyone = jax.tree.map(collectives.gather_rows, columns)
-    rows = len(jax.tree.leaves(columns)[0])
-    riding = start(rows * collectives.row_devices())
-    carry, riding = jax.tree.map(collectives.varying, (carry, riding))
-    carry, riding = visit_tiles(visit, carry, everyone, riding, tile_size)
-    return carry, combine(riding)
+    count = _count(everyone)
+    carry, riding = jax.tree.map(collectives.varying, (carry, start(count)))
+    tiles = _tiles((everyone, riding), count, math.ceil(count / tile_size))
+    carry, riding = jax.lax.scan(lambda c, x: visit(c, *x), carry, tiles)
+    return carry, combine(_joined(riding, count))
 
 
 def ring(visit, carry, columns, start, combine, tile_size):
-    """The columns of one device after the other. `combine` is not needed."""
+    """The columns of one device after the other. `combine` is not needed.
+
+    Tile by tile in one loop: while a tile is visited, its columns are on their way to
+    the next device, and so is what rides on the tile before it. A tile comes back to
+    its place one hop later, so there must be at least two of them.
+    """
     del combine
-    riding = start(len(jax.tree.leaves(columns)[0]))
-    carry, riding = jax.tree.map(collectives.varying, (carry, riding))
+    count = _count(columns)
+    tiles = max(2, math.ceil(count / tile_size))
+    carry, riding = jax.tree.map(collectives.varying, (carry, start(count)))
+    columns, riding = _tiles((columns, riding), count, tiles)
 
-    def hop(state, _):
-        carry, columns, riding = state
-        following = collectives.to_next(columns)  # on its way while this one is visited
-        carry, riding = visit_tiles(visit, carry, columns, riding, tile_size)
-        return (carry, following, collectives.to_next(riding)), None
+    def place(tree, tile, index):
+        return jax.tree.map(lambda x, y: x.at[index].set(y), tree, tile)
 
-    hops = collectives.row_devices()
-    (carry, _, riding), _ = jax.lax.scan(hop, (carry, columns, riding), length=hops)
-    return carry, riding
+    def turn(state, index):
+        carry, columns, riding, result = state
+        tile = jax.tree.map(lambda x: x[index], columns)
+        following = collectives.to_next(tile)
+        riding = place(riding, collectives.to_next(result), index - 1)
+        carry, result = visit(carry, tile, jax.tree.map(lambda x: x[index], riding))
+        return (carry, place(columns, following, index), riding, result), None
+
+    last = jax.tree.map(lambda x: x[-1], riding)  # the same on every device
+    turns = jnp.tile(jnp.arange(tiles), collectives.row_devices())
+    state = carry, columns, riding, last
+    (carry, _, riding, last), _ = jax.lax.scan(turn, state, turns)
+    riding = place(riding, collectives.to_next(last), -1)
+    return carry, _joined(riding, count)
 
 
 SWEEPS = {"gather": gather, "ring": ring}
