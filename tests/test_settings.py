@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlp_jax import build, evaluate, recipe, runs
+from vlp_jax import build, evaluate, recipe, runs, trained
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 from vlp_jax.models.layers import Dense
@@ -117,3 +117,13 @@ def test_the_resolved_config_has_every_default_and_builds_the_same():
         build.make_model(c, build.make_preprocessing(c), Words) for c in (chosen, full)
     ]
     assert models[0] == models[1]
+
+
+def test_a_checkpoint_trained_with_cudnn_is_looked_at_with_xla():
+    chosen = config()
+    chosen.model.image.update(size="B/16", attention="cudnn")
+    chosen.model.text.size = "B"
+    looked_at = trained.for_any_machine(build.resolved(chosen))
+    assert looked_at.model.image.attention == looked_at.model.text.attention == "xla"
+    assert looked_at.model.image.width == 768
+    assert trained.for_any_machine(config()).model.image.attention is None

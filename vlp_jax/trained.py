@@ -50,13 +50,18 @@ def checkpoint_config(path: Path | str) -> ConfigDict:
     return ConfigDict(description.read_json(find_checkpoint(path), CONFIG))
 
 
+def for_any_machine(config: ConfigDict) -> ConfigDict:
+    """The config without what only the machine that trained may have: cuDNN."""
+    for tower in (config.model.image, config.model.text):
+        if tower.get("attention") is not None:
+            tower.attention = "xla"
+    return config
+
+
 def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoint:
     """Loads a workdir's newest step or a step folder; `weights`: model or ema."""
     folder = find_checkpoint(path)
-    config = checkpoint_config(path)
-    for tower in (config.model.image, config.model.text):
-        if tower.get("attention") is not None:
-            tower.attention = "xla"  # cuDNN trained it; any machine may look at it
+    config = for_any_machine(checkpoint_config(path))
     preprocessing = build.make_preprocessing(config)
     tokenizer = saved_tokenizer(folder, config)
     model = build.make_model(config, preprocessing, tokenizer)
