@@ -16,6 +16,10 @@ from vlp_jax.parallel import hosts
 
 CONFIG_WRONG = 78  # never worth a retry
 FAILED = 1
+LOST_ANOTHER = (
+    "another process of this run has ended, and its output says why; the same command "
+    "on all of them goes on from the newest checkpoint"
+)
 
 flags.disclaim_key_flags()  # those defined here belong to the program, as --help shows
 
@@ -164,10 +168,13 @@ def run(main: Callable[[], None], on_hosts: bool = False) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             _fail("interrupted; the same command starts it again", 130)
-        except Exception:
+        except Exception as error:
             if not hosts.together():
                 raise
-            traceback.print_exc()
+            if hosts.lost(error):
+                errors.print(f"{hosts.label()}error: {LOST_ANOTHER}", markup=False)
+            else:
+                traceback.print_exc()
             hosts.leave(FAILED)  # the others notice, and end as well
 
     app.run(guarded, flags_parser=_parse)

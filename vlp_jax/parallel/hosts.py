@@ -37,7 +37,9 @@ OPEN_MPI = (  # Open MPI 4; version 5 no longer sets the first
 )
 TIMEOUTS = {"VLP_JOIN_TIMEOUT": 300, "VLP_HEARTBEAT_TIMEOUT": 100}  # seconds
 FAILED_TOGETHER = 10  # seconds within which an error of all processes shows on all
-WITHOUT_LIMIT = 3600  # seconds jax may wait longer than we do: it would only abort
+PATIENCE = 3600  # seconds that jax may wait longer than we do
+# What jax says when another process has gone: CPU, GPU, and the service they share.
+LOST = ("gloo", "nccl", "coordination")
 
 
 def arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
@@ -150,7 +152,7 @@ def start() -> None:
     try:
         jax.distributed.initialize(
             **given,
-            initialization_timeout=limit + WITHOUT_LIMIT,
+            initialization_timeout=limit + PATIENCE,
             heartbeat_timeout_seconds=seconds["VLP_HEARTBEAT_TIMEOUT"],
         )
     except (RuntimeError, ValueError, OSError) as error:
@@ -167,7 +169,7 @@ def _give_up(given: dict[str, Any], limit: int) -> None:
     address = state.coordinator_address or "the scheduler's first host"
     index = state.process_id
     if index:
-        said = f"process {index} cannot reach process 0 at {address}"
+        said = f"process 0 cannot be reached at {address}"
     else:
         said = (
             f"not all of the {given.get('num_processes') or 'other'} processes have "
@@ -187,6 +189,14 @@ def leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def lost(error: Exception) -> bool:
+    """Whether an error says that another process of the run has gone."""
+    said = str(error).lower()
+    return isinstance(error, jax.errors.JaxRuntimeError) and any(
+        word in said for word in LOST
+    )
 
 
 def together() -> bool:
