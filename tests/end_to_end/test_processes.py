@@ -7,11 +7,13 @@ too. One run is begun by two processes, carried on by one and ended by two again
 import csv
 import json
 import socket
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from vlp_jax.cli import LOST_ANOTHER
 from vlp_jax.core.logs import read_rows
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 
@@ -27,6 +29,7 @@ from vlp_jax import recipe
 def get_config():
     config = runpy.run_path({tiny!r})["get_config"]()
     config.steps, config.log_every = {steps}, 1
+    config.mesh.fsdp = 8  # no process holds the whole state
     config.checkpoint.every = config.evaluation.every = 4
     config.learning_rate.warmup_steps = 2
     config.data.train = recipe.source(
@@ -133,8 +136,8 @@ def test_only_process_0_talks(alone, shared):
         assert [x.split()[1] for x in steps] == [
             f"{step}/{stop - 1}" for step in range(start, stop)
         ]
-    assert "8 x cpu (data 8," in alone[1].out
-    assert "8 x cpu in 2 processes (data 8," in shared[1][0][0].out
+    assert "8 x cpu (data 1, fsdp 8," in alone[1].out
+    assert "8 x cpu in 2 processes (data 1, fsdp 8," in shared[1][0][0].out
 
 
 def test_losses_and_counts_are_those_of_one_process(alone, shared):
@@ -213,3 +216,25 @@ def test_an_error_of_one_process_is_said_by_it_and_ends_all(program, tmp_path):
     assert second.code == 78
     assert second.err.startswith("[process 1] error: ema_decay is 2.0; expected")
     assert first.code not in (0, 78)  # jax ends it: it has lost process 1
+
+
+@pytest.mark.long
+def test_a_process_that_is_killed_ends_the_other_with_an_explanation(program, tmp_path):
+    workdir, port = tmp_path / "run", free_port()
+    # Without saves: a process lost in the middle of one is noticed by its heartbeat.
+    never = ("--config.steps=100000", "--config.checkpoint.every=100000")
+    flags = (f"--config={TINY}", f"--workdir={workdir}", *never)
+    first, second = (
+        program.start(
+            "train", *flags, VLP_HEARTBEAT_TIMEOUT="10", **explicit(index, port)
+        )
+        for index in range(2)
+    )
+    deadline = time.monotonic() + 200
+    while len(read_rows(workdir)) < 2:
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.1)
+    program.kill(second)
+    found = program.wait(first)
+    assert found.code == 1
+    assert found.err.rstrip().splitlines()[-1] == f"error: {LOST_ANOTHER}"

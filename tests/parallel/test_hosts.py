@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import jax
 import pytest
 
 from vlp_jax.core import logs
@@ -151,6 +152,12 @@ def test_alone_every_agreement_is_ones_own_view():
     hosts.check_same({"config": b"x"})
     assert hosts.label() == "" and not hosts.together()
     assert not hosts.lost(RuntimeError("Gloo"))
+
+
+def test_a_lost_process_is_told_from_other_failures():
+    gone = jax.errors.JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: closed by peer")
+    full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+    assert hosts.lost(gone) and not hosts.lost(full)
 
 
 def test_a_process_that_is_silent_neither_talks_nor_writes(

@@ -51,7 +51,11 @@ def arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
         return _explicit(environment)
     if all(name in environment for name in SLURM):
         tasks = _number(environment, "SLURM_NTASKS", 1)
-        return _managed(environment, _nodes(environment, tasks)) if tasks > 1 else None
+        return (
+            _managed(environment, _one_per_node(environment, tasks))
+            if tasks > 1
+            else None
+        )
     if all(name in environment for name in OPEN_MPI):
         alone = environment.get("OMPI_COMM_WORLD_LOCAL_SIZE") == "1"
         tasks = _number(environment, "OMPI_COMM_WORLD_SIZE", 1)
@@ -98,7 +102,7 @@ def _number(
     raise ConfigError(f"{name} is {given!r}; expected a whole number, {expected}")
 
 
-def _nodes(environment: Mapping[str, str], tasks: int) -> bool:
+def _one_per_node(environment: Mapping[str, str], tasks: int) -> bool:
     """Whether SLURM has put one task on every node: a step leaves no node empty."""
     names = ("SLURM_STEP_NUM_NODES", "SLURM_NNODES", "SLURM_JOB_NUM_NODES")
     nodes = next((environment[name] for name in names if name in environment), None)
@@ -200,8 +204,9 @@ def lost(error: Exception) -> bool:
 
 
 def together() -> bool:
-    """Whether this process is one of several."""
-    return distributed.global_state.client is not None
+    """Whether this process is one of several; starts no backend."""
+    state = distributed.global_state
+    return state.client is not None and state.num_processes > 1
 
 
 def label() -> str:
@@ -229,7 +234,7 @@ def exchange_failure(message: str) -> str | None:
 
 def agreed(number: int) -> int:
     """Process 0's number, on all processes."""
-    if jax.process_count() == 1:
+    if not together():
         return number
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
@@ -237,14 +242,14 @@ def agreed(number: int) -> int:
 def sum_counts(counts: Counter, names: Sequence[str]) -> Counter:
     """The sum over all processes of the counts of `names`, without zeros."""
     own = np.array([counts[name] for name in names], np.int32)
-    if jax.process_count() > 1:
+    if together():
         own = multihost_utils.process_allgather(own).sum(axis=0)
     return Counter({n: int(c) for n, c in zip(names, own, strict=True) if c})
 
 
 def check_same(contents: Mapping[str, bytes]) -> None:
     """ConfigError on all processes unless each content is the same on all of them."""
-    if jax.process_count() == 1:
+    if not together():
         return
     own = np.array([zlib.crc32(content) for content in contents.values()], np.uint32)
     found = multihost_utils.process_allgather(own)

@@ -10,7 +10,7 @@ import jax
 
 from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, RunError, check_range
 from vlp_jax.core.logs import MetricsWriter, ProgressReport, duration
-from vlp_jax.parallel.hosts import sum_counts
+from vlp_jax.parallel.hosts import sum_counts, together
 from vlp_jax.training.state import TrainState
 
 
@@ -161,7 +161,7 @@ class Loop:
         progress.own.update(bad)
         # Several processes agree on their counts only when somebody is going to look.
         due = self._due(step, plan.log_every) or self._due(step, plan.save_every)
-        if jax.process_count() > 1 and not due:
+        if together() and not due:
             return
         progress.settle()
         count = progress.bad.total()
