@@ -251,7 +251,7 @@ def test_each_process_reads_what_its_devices_hold(explicit):
     halves = everything[:8], everything[8:]
     unusual = {
         "tensor over both": (everything, everything),
-        "interleaved": ([0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15]),
+        "interleaved": ([0, 1, 4, 5, 10, 11, 14, 15], [2, 3, 6, 7, 8, 9, 12, 13]),
     }
     first, second = (found["batches"] for found in explicit)
     assert first.keys() == second.keys() and len(first) == 6

@@ -105,14 +105,14 @@ THREE_HOSTS = [Stub(i // 4, platform="gpu") for i in range(12)]
 @pytest.mark.parametrize(
     ("spec", "devices", "said"),
     [
-        (MeshSpec(dcn_data=3), None, "cuts data = 8 into 3 .*to one of 1, 2, 4, 8$"),
+        (MeshSpec(dcn_data=3), None, "cuts data = 8 into 3 parts.* multiple of 3"),
         (MeshSpec(fsdp=8, dcn_data=2), None, "cuts data = 1 into 2 parts"),
-        (MeshSpec(dcn_data=0), None, "cuts data = 8 into 0 parts"),
-        (MeshSpec(dcn_data=-2), None, "cuts data = 8 into -2 parts"),
+        (MeshSpec(dcn_data=0), None, "is 0; expected 1 or more, or -1"),
+        (MeshSpec(dcn_data=-2), None, "is -2; expected 1 or more"),
         # Slices are found: one part each, and fsdp must fit into a slice.
         (MeshSpec(fsdp=16), TWO_SLICES, "cuts data = 1 into 2 parts"),
-        (MeshSpec(dcn_data=4), TWO_SLICES, "is 4, but the devices form 2 slices"),
-        (MeshSpec(dcn_data=1), TWO_SLICES, "is 1, but the devices form 2 slices"),
+        (MeshSpec(dcn_data=4), TWO_SLICES, "is 4, but these TPUs form 2 slices;"),
+        (MeshSpec(dcn_data=1), TWO_SLICES, "is 1, but these TPUs form 2 slices;"),
         (MeshSpec(dcn_data=2), THREE_HOSTS, "is 2, but .* belong to 3 processes"),
     ],
 )

@@ -150,7 +150,7 @@ def start() -> None:
     }
     limit = seconds["VLP_JOIN_TIMEOUT"]
     # Past its own limit jax aborts the process from C++, where nothing can be caught.
-    timer = threading.Timer(limit, _give_up, [given, limit])
+    timer = threading.Timer(limit, _give_up, [limit])
     timer.daemon = True
     timer.start()
     try:
@@ -167,7 +167,7 @@ def start() -> None:
         logs.silence()
 
 
-def _give_up(given: dict[str, Any], limit: int) -> None:
+def _give_up(limit: int) -> None:
     """Runs in a thread while the main one waits in C++ for the other processes."""
     state = distributed.global_state
     address = state.coordinator_address or "the scheduler's first host"
@@ -176,8 +176,8 @@ def _give_up(given: dict[str, Any], limit: int) -> None:
         said = f"process 0 cannot be reached at {address}"
     else:
         said = (
-            f"not all of the {given.get('num_processes') or 'other'} processes have "
-            f"reached process 0 at {address}"
+            f"not all of the {state.num_processes} processes have reached process 0 at "
+            f"{address}"
         )
     logs.errors.print(
         f"{label()}error: {said} after {limit} s. Do all of them run, with the same "

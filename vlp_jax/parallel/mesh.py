@@ -63,17 +63,19 @@ def _parts(
     slices = len({getattr(d, "slice_index", 0) for d in devices}) if tpu else 1
     hosts = len({device.process_index for device in devices})
     count = slices if count == -1 else count
-    if count < 1 or sizes[0] % count:
-        fits = [n for n in range(1, sizes[0] + 1) if sizes[0] % n == 0]
-        raise ConfigError(
-            f"mesh.dcn_data cuts data = {sizes[0]} into {count} parts, which must be "
-            f"equal: lower mesh.fsdp or mesh.tensor, or set mesh.dcn_data to one of "
-            f"{', '.join(map(str, fits))}"
-        )
+    if count < 1:
+        raise ConfigError(f"mesh.dcn_data is {count}; expected 1 or more, or -1")
     if tpu and count != slices:
         raise ConfigError(
-            f"mesh.dcn_data is {count}, but the devices form {slices} slices; leave it "
-            "out to use one part per slice"
+            f"mesh.dcn_data is {count}, but these TPUs form "
+            f"{slices} slice{'s' if slices > 1 else ''}; leave it out to use one part "
+            "per slice"
+        )
+    if sizes[0] % count:
+        raise ConfigError(
+            f"mesh.dcn_data cuts data = {sizes[0]} into {count} parts, which must be "
+            f"equal: data must be a multiple of {count}, so lower mesh.fsdp or "
+            "mesh.tensor" + (", or use fewer parts" if not tpu else "")
         )
     if hosts % count and hosts > 1:
         raise ConfigError(
