@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,14 @@ from ml_collections import ConfigDict, config_flags
 
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.logs import errors
+from vlp_jax.parallel import hosts
 
 CONFIG_WRONG = 78  # never worth a retry
 FAILED = 1
+LOST_ANOTHER = (
+    "another process of this run has ended, and its output says why; the same command "
+    "on all of them goes on from the newest checkpoint"
+)
 
 flags.disclaim_key_flags()  # those defined here belong to the program, as --help shows
 
@@ -157,17 +163,31 @@ def _explain(error: Exception, argv: list[str]) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    errors.print(f"error: {message}", markup=False)
+    """Prints an error once, on whichever processes it happened, and exits."""
+    first, reason = not hosts.label(), message
+    if first:
+        errors.print(f"error: {message}", markup=False)
+    if hosts.together():
+        reason = hosts.exchange_failure(message)
+    if not first and reason != message:
+        errors.print(f"{hosts.label()}error: {message}", markup=False)
+    if reason is None:  # the others go on: at the exit they would wait for each other
+        hosts.leave(code)
     sys.exit(code)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a program: ConfigError ends it with 78, RunError with 1."""
+def run(main: Callable[[], None], on_hosts: bool = False) -> None:
+    """Runs a program: ConfigError ends it with 78, RunError with 1.
+
+    `on_hosts` programs first join the other processes that run the same command.
+    """
 
     def guarded(_):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.ERROR)  # the notes of orbax and others
         try:
+            if on_hosts:
+                hosts.start()
             main()
         except ConfigError as error:
             _fail(str(error), CONFIG_WRONG)
@@ -177,5 +197,13 @@ def run(main: Callable[[], None]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             _fail("interrupted; the same command starts it again", 130)
+        except Exception as error:
+            if not hosts.together():
+                raise
+            if hosts.lost(error):
+                errors.print(f"{hosts.label()}error: {LOST_ANOTHER}", markup=False)
+            else:
+                traceback.print_exc()
+            hosts.leave(FAILED)  # the others notice, and end as well
 
     app.run(guarded, flags_parser=_parse)

@@ -10,7 +10,7 @@ from absl import flags
 
 from vlp_jax import cli
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.core.logs import console, read_rows, say, size_of
+from vlp_jax.core.logs import console, read_rows, say, size_of, talks
 
 flags.DEFINE_string("checkpoint", None, "A training workdir or a step folder.")
 flags.DEFINE_string("output", None, "Folder for the results.")
@@ -59,6 +59,8 @@ def main() -> None:
         skipped = found.details.get("skipped")
         if skipped:
             say(f"  skipped in {found.dataset}: {dict(skipped)}")
+    if not talks():  # process 0 writes
+        return
     paths = results.write_results(output, reports, name, str(loaded.path))
     page = Path(output) / "report.html"
     facts = {
@@ -74,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, on_hosts=True)

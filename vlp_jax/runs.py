@@ -13,8 +13,8 @@ from vlp_jax import build
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.storage import (
     CheckpointStore,
-    committed_steps,
     find_checkpoint,
+    newest_step,
     restore,
 )
 from vlp_jax.core import trees
@@ -28,8 +28,9 @@ from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.models.predictor import ModelPredictor
+from vlp_jax.parallel.hosts import check_same
 from vlp_jax.parallel.mesh import check_batch_size
-from vlp_jax.parallel.sharding import jit_update, place_batch
+from vlp_jax.parallel.sharding import jit_update, place_batch, process_share
 from vlp_jax.trained import (
     CONFIG,
     PROGRESS,
@@ -111,7 +112,7 @@ class TrainingRun:
         self.source = build.pick(SOURCES, config.data.train, "data.train")
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
-        self.first_step = max(committed_steps(workdir), default=0)
+        self.first_step = newest_step(workdir)
         self.initial = build.make_initial_weights(config)
         self.tokenizer = self._tokenizer()
         self.model = build.make_model(config, self.preprocessing, self.tokenizer)
@@ -142,6 +143,8 @@ class TrainingRun:
         A fresh one starts from config.initialise where that is given; what it takes
         is printed.
         """
+        self._files = self._description()
+        self._check_processes()
         init = build.init_function(
             self.model, self.preprocessing.image_size, self.tokenizer.length
         )
@@ -173,7 +176,6 @@ class TrainingRun:
         """Runs the loop to the plan's last step; returns when all is on disk."""
         self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         writer = MetricsWriter(self.workdir, self.first_step)
-        self._files = self._description()
         step = make_train_step(
             compute_outputs(self.model),
             self.objective,
@@ -203,7 +205,9 @@ class TrainingRun:
 
     def batches(self) -> Iterator:
         """Host batches from the run's first step on."""
-        loader = Loader(self.samples, self.config.batch_size, self.config.data.threads)
+        size = self.config.batch_size
+        share = process_share(size, self.mesh)
+        loader = Loader(self.samples, size, self.config.data.threads, share)
         return loader.batches(self.first_step)
 
     def save(self, step: int, state: TrainState, progress: Progress) -> None:
@@ -266,6 +270,18 @@ class TrainingRun:
         return {f"{TOKENIZER}/{name}": data for name, data in files.items()} | {
             CONFIG: description.to_json(self._resolved_config())
         }
+
+    def _check_processes(self) -> None:
+        """Every process must train the same model on the same data, word for word."""
+        files = [data for name, data in sorted(self._files.items()) if name != CONFIG]
+        data = f"{self.source.name}, {len(self.source)} samples"
+        check_same(
+            {
+                "config": self._files[CONFIG],
+                "tokenizer": b"".join(files),
+                "data": data.encode(),
+            }
+        )
 
     def parameters(self, state: TrainState) -> int:
         return trees.count(variables_of(state)["params"])

@@ -29,7 +29,9 @@ def main() -> None:
     run = TrainingRun(config, workdir)
     say(f"vlp_jax.train  {config.name or cli.config_file()}", style="bold")
     mesh = ", ".join(f"{axis} {size}" for axis, size in run.mesh.shape.items())
-    say(f"  devices   {jax.device_count()} x {jax.devices()[0].device_kind} ({mesh})")
+    hosts = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    kind = jax.devices()[0].device_kind
+    say(f"  devices   {jax.device_count()} x {kind}{hosts} ({mesh})")
     say(f"  data      {run.source.name}, {size_of(run.source)}")
     tokenizer = run.tokenizer
     say(f"  text      {tokenizer.vocab_size:,} tokens, length {tokenizer.length}")
@@ -63,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, on_hosts=True)

@@ -12,6 +12,7 @@ from vlp_jax.core.types import Example
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import Order
 from vlp_jax.data.pairs import PairSamples
+from vlp_jax.parallel.sharding import Share
 
 LENGTH = 6  # of texts
 
@@ -51,8 +52,8 @@ def samples(size=40, seed=0, bad=None) -> PairSamples:
     return PairSamples(Numbers(size, bad), Order(size, seed), prepare, tokenize, seed)
 
 
-def batches(count: int, first_step=0, batch_size=8, threads=2, **keywords):
-    loader = Loader(samples(**keywords), batch_size, threads)
+def batches(count: int, first_step=0, batch_size=8, threads=2, share=None, **keywords):
+    loader = Loader(samples(**keywords), batch_size, threads, share)
     return list(itertools.islice(loader.batches(first_step), count))
 
 
@@ -145,20 +146,46 @@ def test_threads_change_nothing():
         assert_equal(batches(6, threads=threads, bad=bad), expected)
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_rows_of_the_processes_make_the_batch_of_one(monkeypatch, processes):
+@pytest.mark.parametrize(
+    "shares",
+    [
+        ([0, 1, 2, 3], [4, 5, 6, 7]),
+        ([0, 1], [2, 3], [4, 5], [6, 7]),
+        ([0, 1, 4, 5], [2, 3, 6, 7]),  # as a mesh may lay the hosts of a TPU slice
+    ],
+)
+def test_rows_of_the_processes_make_the_batch_of_one(shares):
     bad = {3: "image_empty", 20: "image_missing", 21: "image_missing"}
     expected = batches(8, first_step=2, bad=bad)
-    monkeypatch.setattr(jax, "process_count", lambda: processes)
-    parts = []
-    for process in range(processes):
-        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
-        parts.append(batches(8, first_step=2, bad=bad))
+    parts = [
+        batches(
+            8,
+            first_step=2,
+            bad=bad,
+            share=Share(np.array(rows), np.ones(len(rows), bool)),
+        )
+        for rows in shares
+    ]
+    back = np.argsort(np.concatenate(shares))
     for step, whole in enumerate(expected):
         mine = [part[step] for part in parts]
-        joined = jax.tree.map(lambda *x: np.concatenate(x), *(b.arrays for b in mine))
+        joined = jax.tree.map(
+            lambda *x: np.concatenate(x)[back], *(b.arrays for b in mine)
+        )
         jax.tree.map(np.testing.assert_array_equal, joined, whole.arrays)
         assert sum((Counter(b.bad) for b in mine), Counter()) == whole.bad
+
+
+def test_rows_that_another_process_counts_are_read_all_the_same():
+    bad = dict.fromkeys(range(0, 40, 2), "image_missing")
+    all_rows, uneven = np.arange(8), np.arange(8) % 2 == 1
+    whole = batches(5, bad=bad)
+    halves = [batches(5, bad=bad, share=Share(all_rows, x)) for x in (uneven, ~uneven)]
+    for batch, *parts in zip(whole, *halves, strict=True):
+        for part in parts:
+            jax.tree.map(np.testing.assert_array_equal, part.arrays, batch.arrays)
+        assert sum((Counter(b.bad) for b in parts), Counter()) == batch.bad
+    assert all(sum((Counter(b.bad) for b in half), Counter()) for half in halves)
 
 
 def test_a_batch_larger_than_the_data():

@@ -31,14 +31,20 @@ class Programs:
         self.folder = folder
         self.started: list[subprocess.Popen] = []
 
-    def start(self, name: str, *flags: str, devices: int = 1) -> subprocess.Popen:
-        """A process in a group of its own; see `output` for what it printed."""
+    def start(
+        self, name: str, *flags: str, devices: int = 1, **variables: str
+    ) -> subprocess.Popen:
+        """A process in a group of its own; `wait` returns what it printed.
+
+        `variables` are added to its environment.
+        """
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "COLUMNS": "80",
         }
+        environment |= variables
         number = len(self.started)
         with (
             open(self.folder / f"{number}.out", "w") as out,

@@ -11,6 +11,7 @@ import pytest
 
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.data.loader import HostBatch
+from vlp_jax.training import loop
 from vlp_jax.training.loop import Loop, Plan, Progress, Stopwatch
 
 PLAN = Plan(
@@ -194,6 +195,37 @@ def test_bad_samples_before_the_restart_count():
     found = Recorder(bad={5: {"image_missing": 11}})
     with pytest.raises(RunError, match="101 of 500 samples"):
         found.run(4, progress)
+
+
+def as_one_of(monkeypatch, processes: int):
+    """Every process counts what this one does."""
+    settled = []
+
+    def sum_counts(own, names):
+        settled.append(own.total())
+        return Counter({name: processes * own[name] for name in own})
+
+    monkeypatch.setattr(loop, "together", lambda: True)
+    monkeypatch.setattr(loop, "sum_counts", sum_counts)
+    return settled
+
+
+def test_processes_agree_on_counts_only_when_somebody_looks(monkeypatch):
+    settled = as_one_of(monkeypatch, 4)
+    found = Recorder(bad=dict.fromkeys(range(1, 13), {"image_empty": 1}))
+    found.run()
+    assert settled == [3, 1, 2, 2, 1, 3]  # at steps 3, 4, 6, 8, 9, 12
+    assert [row["bad_samples/image_empty"] for row in found.rows] == [12, 24, 36, 48]
+    assert {k: v["bad"] for k, v in found.saved.items()} == {
+        step: {"image_empty": 4 * step} for step in (4, 8, 12)
+    }
+
+
+def test_the_limit_holds_for_all_processes_together(monkeypatch):
+    as_one_of(monkeypatch, 4)
+    found = Recorder(bad={5: {"image_empty": 26}})
+    with pytest.raises(RunError, match="104 of 600 samples could not be used"):
+        found.run()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from vlp_jax.checkpoint.description import FOLDER, FilesHandler, SaveFiles
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.types import PyTree
+from vlp_jax.parallel.hosts import agreed
 
 CHECKPOINTS = "checkpoints"
 ITEMS = ("model", "ema", "training")
@@ -33,18 +34,26 @@ def committed_steps(workdir: Path | str) -> list[int]:
     return sorted(int(path.name) for path in found if path.name.isdigit())
 
 
+def newest_step(workdir: Path | str) -> int:
+    """The newest step that is completely on disk; 0 without one.
+
+    Process 0 looks: on network file systems others may not see the same yet.
+    """
+    return agreed(max(committed_steps(workdir), default=0))
+
+
 def find_checkpoint(path: Path | str) -> Path:
     """The step folder meant by `path`: itself, or the newest step of a workdir."""
     path = Path(path).absolute()
     if (path / FOLDER).is_dir():
         return path
-    steps = committed_steps(path)
-    if not steps:
+    step = newest_step(path)
+    if not step:
         raise ConfigError(
             f"no checkpoint at {path}; expected the workdir of a training run or one "
             f"of its {CHECKPOINTS}/<step> folders"
         )
-    return path / CHECKPOINTS / str(steps[-1])
+    return path / CHECKPOINTS / str(step)
 
 
 def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -18,10 +17,19 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 METRICS_FILE = "metrics.jsonl"
 
 
+def silence() -> None:
+    """From now on this process neither talks nor writes: process 0 of the run does."""
+    console.quiet = True
+
+
+def talks() -> bool:
+    """Whether this process is the one that talks and writes."""
+    return not console.quiet
+
+
 def say(text: str = "", style: str | None = None) -> None:
-    """One line for the person who started the run; only process 0 talks."""
-    if jax.process_index() == 0:
-        console.print(text, style=style, markup=False)
+    """One line for the person who started the run."""
+    console.print(text, style=style, markup=False)
 
 
 def size_of(source: Source) -> str:
@@ -47,10 +55,14 @@ class MetricsWriter:
     """JSON lines in <workdir>/metrics.jsonl and TensorBoard in <workdir>/tensorboard.
 
     A run that goes on from a checkpoint first drops the rows after its step: they
-    will be written again, and so none is lost and none stands twice.
+    will be written again, and so none is lost and none stands twice. Writes nothing
+    where another process does.
     """
 
     def __init__(self, workdir: Path | str, first_step: int):
+        self._file = None
+        if not talks():
+            return
         from tensorboardX import SummaryWriter
 
         workdir = Path(workdir)
@@ -69,6 +81,8 @@ class MetricsWriter:
         self, step: int, metrics: dict[str, float], timing: dict[str, float]
     ) -> None:
         """One row. Timing stands apart: it is all that differs between equal runs."""
+        if self._file is None:
+            return
         row = {"step": step, **metrics}
         if timing:
             row["timing"] = timing
@@ -82,8 +96,9 @@ class MetricsWriter:
         self._board.flush()
 
     def close(self) -> None:
-        self._file.close()
-        self._board.close()
+        if self._file is not None:
+            self._file.close()
+            self._board.close()
 
 
 def duration(seconds: float) -> str:
@@ -102,8 +117,7 @@ class ProgressReport:
 
     def __init__(self, total: int, first_step: int):
         self._bar = None
-        self._shown = jax.process_index() == 0
-        if self._shown and sys.stdout.isatty():
+        if talks() and sys.stdout.isatty():
             self._bar = Progress(
                 TextColumn("step {task.completed}/{task.total}"),
                 BarColumn(),
@@ -123,7 +137,7 @@ class ProgressReport:
         """`text` beside the bar, or `plain` as a line of its own."""
         if self._bar:
             self._bar.update(self._task, said=text)
-        elif self._shown:
+        elif talks():
             print(plain, flush=True)
 
     def close(self) -> None:

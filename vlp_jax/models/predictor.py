@@ -7,16 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 from flax import linen as nn
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from vlp_jax.core.errors import check_range
 from vlp_jax.core.types import PyTree
 from vlp_jax.parallel.mesh import batch_devices
-from vlp_jax.parallel.sharding import place_batch
+from vlp_jax.parallel.sharding import REPLICATED, place_batch
 
 
 class ModelPredictor:
     """Encodes on all devices of a mesh, in batches of one compiled shape.
+
+    On several processes each gives the same rows, encodes those of its devices, and
+    gets all embeddings.
 
     Args:
       model: a module with encode_image and encode_text.
@@ -41,8 +44,15 @@ class ModelPredictor:
         check_range("batch_size", batch_size, 1)
         devices = batch_devices(mesh)
         self.batch_size = -(-batch_size // devices) * devices
-        self._image = jax.jit(lambda v, x: model.apply(v, x, method="encode_image"))
-        self._text = jax.jit(lambda v, x, m: model.apply(v, x, m, method="encode_text"))
+        everywhere = NamedSharding(mesh, REPLICATED)
+        self._image = jax.jit(
+            lambda v, x: model.apply(v, x, method="encode_image"),
+            out_shardings=everywhere,
+        )
+        self._text = jax.jit(
+            lambda v, x, m: model.apply(v, x, m, method="encode_text"),
+            out_shardings=everywhere,
+        )
 
     def with_variables(self, variables: dict[str, PyTree]) -> "ModelPredictor":
         """The same compiled functions under other weights."""
@@ -68,6 +78,7 @@ class ModelPredictor:
                 rows = [
                     np.pad(x, ((0, fill),) + ((0, 0),) * (x.ndim - 1)) for x in rows
                 ]
-                out = function(self.variables, *place_batch(rows, self.mesh))
+                placed = place_batch(rows, self.mesh, whole=True)
+                out = function(self.variables, *placed)
                 found.append(np.asarray(out)[:n])
         return np.concatenate(found)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from vlp_jax.core.errors import ConfigError
@@ -19,11 +20,14 @@ class MeshSpec:
 
     data: copies of the parameters. fsdp: parameters, gradients and optimizer state
     are sharded over it, the batch too. tensor: single matrices are split over it.
+    dcn_data: into how many parts the slow network between slices or groups of hosts
+    cuts `data`; fsdp and tensor stay within a part. -1: one part per TPU slice.
     """
 
     data: int = -1
     fsdp: int = 1
     tensor: int = 1
+    dcn_data: int = -1
 
     def make(self, devices: Sequence[jax.Device] | None = None) -> Mesh:
         """The mesh over `devices` (default: all of them)."""
@@ -38,9 +42,50 @@ class MeshSpec:
                 f"does not fill {len(devices)} devices; the product of the three must "
                 "be their number (one of them may be -1)"
             )
-        return jax.make_mesh(
-            sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
+        parts = _parts(devices, sizes, self.dcn_data)
+        sizes[0] //= len(parts)
+        types = (AxisType.Auto,) * len(AXES)
+        blocks = [
+            jax.make_mesh(sizes, AXES, axis_types=types, devices=part).devices
+            for part in parts
+        ]
+        return Mesh(np.concatenate(blocks), AXES, axis_types=types)
+
+
+def _parts(
+    devices: list[jax.Device], sizes: Sequence[int], count: int
+) -> list[list[jax.Device]]:
+    """The devices in `count` parts of equal size that a slow network connects.
+
+    Raises ConfigError when the mesh would not fit into them.
+    """
+    tpu = devices[0].platform == "tpu"
+    slices = len({getattr(d, "slice_index", 0) for d in devices}) if tpu else 1
+    hosts = len({device.process_index for device in devices})
+    count = slices if count == -1 else count
+    if count < 1:
+        raise ConfigError(f"mesh.dcn_data is {count}; expected 1 or more, or -1")
+    if tpu and count != slices:
+        raise ConfigError(
+            f"mesh.dcn_data is {count}, but these TPUs form "
+            f"{slices} slice{'s' if slices > 1 else ''}; leave it out to use one part "
+            "per slice"
         )
+    if sizes[0] % count:
+        raise ConfigError(
+            f"mesh.dcn_data cuts data = {sizes[0]} into {count} parts, which must be "
+            f"equal: data must be a multiple of {count}, so lower mesh.fsdp or "
+            "mesh.tensor" + (", or use fewer parts" if not tpu else "")
+        )
+    if hosts % count and hosts > 1:
+        raise ConfigError(
+            f"mesh.dcn_data is {count}, but the devices belong to {hosts} processes, "
+            f"which {count} parts cannot share evenly"
+        )
+    if slices > 1:
+        devices = sorted(devices, key=lambda device: device.slice_index)
+    size = len(devices) // count
+    return [devices[i : i + size] for i in range(0, len(devices), size)]
 
 
 def batch_devices(mesh: Mesh) -> int:

@@ -5,8 +5,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -100,12 +102,42 @@ def placed_shapes(tree, shardings):
     )
 
 
-def place_batch(batch, mesh: Mesh):
-    """Host arrays of this process -> global arrays split over the batch axes."""
+class Share(NamedTuple):
+    """Rows of every global batch that the devices of one process hold.
+
+    rows: their numbers in the batch, in order. counted: False for a row that an
+    earlier process holds too, so that each row is counted once.
+    """
+
+    rows: np.ndarray
+    counted: np.ndarray
+
+
+def process_share(batch_size: int, mesh: Mesh) -> Share:
+    """This process's share of batches of `batch_size` rows on a mesh."""
+    process = jax.process_index()
+    held = np.zeros(batch_size, bool)
+    first = np.full(batch_size, jax.process_count())
+    places = NamedSharding(mesh, BATCH).devices_indices_map((batch_size,))
+    for device, (rows,) in places.items():
+        held[rows] |= device.process_index == process
+        first[rows] = np.minimum(first[rows], device.process_index)
+    rows = np.flatnonzero(held)
+    return Share(rows, first[rows] == process)
+
+
+def place_batch(batch, mesh: Mesh, whole: bool = False):
+    """Host arrays -> global arrays split over the batch axes.
+
+    Every process gives the rows of its share, or (`whole`) all rows.
+    """
     sharding = NamedSharding(mesh, BATCH)
-    return jax.tree.map(
-        lambda x: jax.make_array_from_process_local_data(sharding, x), batch
-    )
+
+    def place(x):
+        shape = x.shape if whole else None
+        return jax.make_array_from_process_local_data(sharding, x, shape)
+
+    return jax.tree.map(place, batch)
 
 
 def jit_update(step: Callable, state) -> Callable:

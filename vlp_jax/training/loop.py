@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from vlp_jax.core.errors import RunError, check_range
+from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, RunError, check_range
 from vlp_jax.core.logs import MetricsWriter, ProgressReport, duration
+from vlp_jax.parallel.hosts import sum_counts, together
 from vlp_jax.training.state import TrainState
 
 
@@ -34,10 +35,20 @@ class Plan:
 
 @dataclasses.dataclass
 class Progress:
-    """Counters that are saved with the state: what the steps so far consumed."""
+    """Counters that are saved with the state: what the steps so far consumed.
+
+    `samples` and `bad` are of all processes together; `own` is what this process has
+    counted since the last `settle`, and is never saved.
+    """
 
     samples: int = 0
     bad: Counter = dataclasses.field(default_factory=Counter)
+    own: Counter = dataclasses.field(default_factory=Counter)
+
+    def settle(self) -> None:
+        """Adds what all processes have counted; each of them calls it."""
+        self.bad.update(sum_counts(self.own, BAD_SAMPLE_CAUSES))
+        self.own.clear()
 
     def to_dict(self) -> dict:
         return {"samples": self.samples, "bad": dict(self.bad)}
@@ -122,7 +133,7 @@ class Loop:
                     running.block_until_ready()
                 running = metrics["loss"]
                 step += 1
-                self._count(progress, host_batch.bad)
+                self._count(step, progress, host_batch.bad)
                 report.advance(step)
                 row, timing = {}, {}
                 if self._due(step, plan.log_every):
@@ -144,15 +155,21 @@ class Loop:
     def _due(self, step: int, every: int) -> bool:
         return step == self.plan.last_step or (every > 0 and step % every == 0)
 
-    def _count(self, progress: Progress, bad: dict[str, int]) -> None:
-        progress.samples += self.plan.batch_size
-        progress.bad.update(bad)
+    def _count(self, step: int, progress: Progress, bad: dict[str, int]) -> None:
+        plan = self.plan
+        progress.samples += plan.batch_size
+        progress.own.update(bad)
+        # Several processes agree on their counts only when somebody is going to look.
+        due = self._due(step, plan.log_every) or self._due(step, plan.save_every)
+        if together() and not due:
+            return
+        progress.settle()
         count = progress.bad.total()
         # A few bad samples in the first batch say nothing about the share.
-        if count > self.plan.max_bad_share * max(progress.samples, 1000):
+        if count > plan.max_bad_share * max(progress.samples, 1000):
             raise RunError(
                 f"{count} of {progress.samples} samples could not be used, more than "
-                f"data.max_bad_share = {self.plan.max_bad_share}. "
+                f"data.max_bad_share = {plan.max_bad_share}. "
                 f"{self.describe_bad()}. Repair the data or raise the limit."
             )
 

@@ -1,0 +1,240 @@
+"""Two processes of four devices train what one process of eight does, and say it once.
+
+The data hold pictures that cannot be read, so that counts of bad samples are compared
+too. One run is begun by two processes, carried on by one and ended by two again.
+"""
+
+import csv
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vlp_jax.cli import LOST_ANOTHER
+from vlp_jax.core.logs import read_rows
+from vlp_jax.data.sources.digit_scenes import DigitScenes
+
+PICTURES, BROKEN = 60, (2, 17, 18, 40, 59)
+STEPS = 12  # of 16 pairs: three passes
+TINY = Path(__file__).with_name("tiny.py")
+RECIPE = """\
+import runpy
+
+from vlp_jax import recipe
+
+
+def get_config():
+    config = runpy.run_path({tiny!r})["get_config"]()
+    config.steps, config.log_every = {steps}, 1
+    config.mesh.fsdp = 8  # no process holds the whole state
+    config.checkpoint.every = config.evaluation.every = 4
+    config.learning_rate.warmup_steps = 2
+    config.data.train = recipe.source(
+        "image_folder", root={root!r}, captions="captions.csv"
+    )
+    return config
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def explicit(index: int, port: int) -> dict[str, str]:
+    return {
+        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+        "JAX_NUM_PROCESSES": "2",
+        "JAX_PROCESS_ID": str(index),
+    }
+
+
+def slurm(index: int, port: int) -> dict[str, str]:
+    """What srun sets for a task of two on this machine."""
+    return {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": str(index),
+        "SLURM_LOCALID": str(index),
+        "JAX_COORDINATOR_PORT": str(port),
+    }
+
+
+def run_two(program, name, *flags, variables=explicit, devices=4, only=("", "")):
+    """Both processes of a run as they ended; `only` adds a flag to one of them."""
+    port = free_port()
+    started = [
+        program.start(
+            name,
+            *flags,
+            *([extra] if extra else []),
+            devices=devices,
+            VLP_HEARTBEAT_TIMEOUT="10",
+            **variables(index, port),
+        )
+        for index, extra in enumerate(only)
+    ]
+    return [program.wait(process) for process in started]
+
+
+def lines(text: str) -> list[str]:
+    """What the program says; gloo, the network below it, has a line of its own."""
+    return [x for x in text.splitlines() if not x.startswith("[Gloo]")]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> str:
+    """A flag: the tiny recipe on a folder of pictures, some of them broken."""
+    root = tmp_path_factory.mktemp("pictures")
+    scenes = DigitScenes(split="train", size=PICTURES, canvas=24)
+    with open(root / "captions.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("image", "caption"))
+        for index in range(PICTURES):
+            path = root / f"{index}.png"
+            Image.fromarray(scenes[index].image).save(path)
+            if index in BROKEN:
+                path.write_bytes(path.read_bytes()[:99])
+            table.writerows((path.name, text) for text in scenes[index].captions)
+    recipe = root / "recipe.py"
+    text = RECIPE.format(tiny=str(TINY), steps=STEPS, root=str(root))
+    recipe.write_text(text)
+    return f"--config={recipe}"
+
+
+@pytest.fixture(scope="module")
+def alone(program, config, tmp_path_factory):
+    """The run of one process with eight devices: (workdir, how it ended)."""
+    workdir = tmp_path_factory.mktemp("alone") / "run"
+    return workdir, program("train", config, f"--workdir={workdir}", devices=8).check()
+
+
+@pytest.fixture(scope="module")
+def shared(program, config, tmp_path_factory):
+    """The same run by two, one and two processes: (workdir, how each leg ended)."""
+    workdir = tmp_path_factory.mktemp("shared") / "run"
+    flags = (config, f"--workdir={workdir}")
+    first = run_two(program, "train", *flags, "--config.stop_after=4", variables=slurm)
+    second = program("train", *flags, "--config.stop_after=8", devices=8)
+    third = run_two(program, "train", *flags)
+    for found in (*first, second, *third):
+        found.check()
+    return workdir, (first, [second], third)
+
+
+def test_only_process_0_talks(alone, shared):
+    for leg in shared[1]:
+        assert all(lines(found.out) == [] for found in leg[1:])
+        assert all(found.err == "" for found in leg)
+    for leg, (start, stop) in zip(shared[1], ((1, 5), (5, 9), (9, 13)), strict=True):
+        steps = [x for x in lines(leg[0].out) if x.startswith("step ")]
+        assert [x.split()[1] for x in steps] == [
+            f"{step}/{stop - 1}" for step in range(start, stop)
+        ]
+    assert "8 x cpu (data 1, fsdp 8," in alone[1].out
+    assert "8 x cpu in 2 processes (data 1, fsdp 8," in shared[1][0][0].out
+
+
+def test_losses_and_counts_are_those_of_one_process(alone, shared):
+    expected, found = read_rows(alone[0]), read_rows(shared[0])
+    assert [row["step"] for row in found] == [*range(1, STEPS + 1)]
+    assert len(expected) == STEPS
+    for one, other in zip(expected, found, strict=True):
+        assert one.keys() == other.keys()
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert other["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-3)
+        for name in one.keys() - {"loss", "contrastive/loss", "gradient_norm"}:
+            if name.startswith("retrieval/"):
+                # Two nearly equal distances may change their order: one query of 24.
+                assert other[name] == pytest.approx(one[name], abs=0.05), name
+            elif name != "timing":
+                assert other[name] == one[name], name
+    counts = {
+        name: n for name, n in found[-1].items() if name.startswith("bad_samples/")
+    }
+    assert sum(counts.values()) >= 3 * len(BROKEN)
+    assert found[-1]["samples"] == STEPS * 16
+    losses = [row["loss"] for row in found]
+    assert max(losses) - min(losses) > 0.05  # it learns, and so could differ
+
+
+def test_checkpoints_of_all_numbers_of_processes_hold_the_same_counts(alone, shared):
+    for step in (4, 8, 12):
+        one, other = (
+            json.loads(
+                (run / f"checkpoints/{step}/description/progress.json").read_text()
+            )
+            for run in (alone[0], shared[0])
+        )
+        assert one == other
+        assert one["step"] == step and sum(one["bad"].values()) > 0
+
+
+def test_two_processes_evaluate_as_one(program, shared, tmp_path):
+    flags = (f"--checkpoint={shared[0]}",)
+    first = run_two(program, "evaluate", *flags, f"--output={tmp_path / 'two'}")
+    program("evaluate", *flags, f"--output={tmp_path / 'one'}", devices=8).check()
+    for found in first:
+        found.check()
+    assert lines(first[1].out) == [] and "step 12" in first[0].out
+    results = [
+        {path.name: path.read_text() for path in (tmp_path / n).glob("*.json")}
+        for n in ("two", "one")
+    ]
+    assert results[0] == results[1] and len(results[0]) == 1
+    names = {path.name for path in (tmp_path / "two").iterdir()}
+    assert names == {*results[0], "report.html"}
+
+
+def test_an_error_of_all_processes_is_said_once(program, tmp_path):
+    flags = (f"--config={TINY}", "--config.batch_size=15", f"--workdir={tmp_path}")
+    first, second = run_two(program, "train", *flags, devices=1)
+    assert (first.code, second.code) == (78, 78)
+    assert first.err.startswith("error: batch_size 15 cannot be split")
+    assert (second.out, second.err) == ("", "")
+
+
+def test_processes_with_other_settings_are_refused(program, tmp_path):
+    flags = (f"--config={TINY}", f"--workdir={tmp_path}")
+    only = ("", "--config.seed=1")
+    first, second = run_two(program, "train", *flags, devices=1, only=only)
+    assert (first.code, second.code) == (78, 78)
+    assert first.err.startswith("error: process 1 has another config than process 0;")
+    assert second.err == ""
+
+
+@pytest.mark.long
+def test_an_error_of_one_process_is_said_by_it_and_ends_all(program, tmp_path):
+    flags = (f"--config={TINY}", f"--workdir={tmp_path}")
+    only = ("", "--config.ema_decay=2.0")
+    first, second = run_two(program, "train", *flags, devices=1, only=only)
+    assert second.code == 78
+    assert second.err.startswith("[process 1] error: ema_decay is 2.0; expected")
+    assert first.code not in (0, 78)  # jax ends it: it has lost process 1
+
+
+@pytest.mark.long
+def test_a_process_that_is_killed_ends_the_other_with_an_explanation(program, tmp_path):
+    workdir, port = tmp_path / "run", free_port()
+    # Without saves: a process lost in the middle of one is noticed by its heartbeat.
+    never = ("--config.steps=100000", "--config.checkpoint.every=100000")
+    flags = (f"--config={TINY}", f"--workdir={workdir}", *never)
+    first, second = (
+        program.start(
+            "train", *flags, VLP_HEARTBEAT_TIMEOUT="10", **explicit(index, port)
+        )
+        for index in range(2)
+    )
+    deadline = time.monotonic() + 200
+    while len(read_rows(workdir)) < 2:
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.1)
+    program.kill(second)
+    found = program.wait(first)
+    assert found.code == 1
+    assert found.err.rstrip().splitlines()[-1] == f"error: {LOST_ANOTHER}"
