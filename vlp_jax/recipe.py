@@ -147,6 +147,8 @@ def pretraining() -> ConfigDict:
     config.zero = False  # optimizer state and moving average over all devices
     config.accumulation = 1  # micro-batches of a step; the loss sees them all at once
     config.log_every = 20
+    config.wandb = {"project": not_given(str)}  # beside TensorBoard
+    config.profile = {"first_step": not_given(int), "steps": 3}
     config.checkpoint = {"every": 1000, "keep": 3}
     config.evaluation = evaluation()
     config.lock()

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,19 @@ class MetricsWriter:
     A run that goes on from a checkpoint first drops the rows after its step: they
     will be written again, and so none is lost and none stands twice. Writes nothing
     where another process does.
+
+    Args:
+      workdir: the run's folder.
+      first_step: the step it goes on from.
+      board: () -> another board beside TensorBoard, such as core/wandb.WandbBoard.
     """
 
-    def __init__(self, workdir: Path | str, first_step: int):
+    def __init__(
+        self,
+        workdir: Path | str,
+        first_step: int,
+        board: Callable[[], Any] | None = None,
+    ):
         self._file = None
         if not talks():
             return
@@ -73,9 +84,10 @@ class MetricsWriter:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
         temporary.replace(path)
         self._file = path.open("a")
-        self._board = SummaryWriter(
-            str(workdir / "tensorboard"), purge_step=first_step + 1
-        )
+        folder = str(workdir / "tensorboard")
+        self._boards = [SummaryWriter(folder, purge_step=first_step + 1)]
+        if board is not None:
+            self._boards.append(board())
 
     def write(
         self, step: int, metrics: dict[str, float], timing: dict[str, float]
@@ -88,17 +100,18 @@ class MetricsWriter:
             row["timing"] = timing
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        metrics = {k: v for k, v in metrics.items() if v is not None}
-        for name, value in metrics.items():
-            self._board.add_scalar(name, value, step)
-        for name, value in timing.items():
-            self._board.add_scalar(f"timing/{name}", value, step)
-        self._board.flush()
+        shown = {k: v for k, v in metrics.items() if v is not None}
+        shown |= {f"timing/{name}": value for name, value in timing.items()}
+        for board in self._boards:
+            for name, value in shown.items():
+                board.add_scalar(name, value, step)
+            board.flush()
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._board.close()
+            for board in self._boards:
+                board.close()
 
 
 def duration(seconds: float) -> str:
