@@ -25,7 +25,7 @@ LAYERS = [
         "porting",
     },
     {"build", "recipe"},
-    {"trained", "cli"},
+    {"trained", "learner", "cli"},
     {"runs"},
     {"planning", "launching"},
     {"train", "evaluate", "port", "plan", "launch", "demo"},  # programs
@@ -34,6 +34,7 @@ LAYERS = [
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 FREE = {
     "cli",
+    "learner",
     "runs",
     "trained",
     "recipe",
@@ -66,7 +67,15 @@ ONLY_IN = {
     "tensorflow_datasets": (),
     "open_clip": (),
     "transformers": ("data/tokenizers.py",),  # its tokenizers need no torch
-    "ml_collections": ("build.py", "recipe.py", "runs.py", "trained.py", "cli.py"),
+    "ml_collections": (
+        "build.py",
+        "recipe.py",
+        "runs.py",
+        "trained.py",
+        "learner.py",
+        "cli.py",
+        "planning/",
+    ),
     "orbax": ("checkpoint/",),
     "grain": ("data/",),
     "tensorboardX": ("core/logs.py",),

@@ -20,16 +20,16 @@ from vlp_jax.checkpoint.storage import (
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError, RunError, check_range
 from vlp_jax.core.logs import MetricsWriter, say
-from vlp_jax.core.lookup import call, lookup
+from vlp_jax.core.lookup import lookup
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import Order
 from vlp_jax.data.pairs import PairSamples
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
-from vlp_jax.models.outputs import compute_outputs
+from vlp_jax.learner import Learner
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.mesh import check_batch_size
-from vlp_jax.parallel.sharding import jit_update, place_batch
+from vlp_jax.parallel.sharding import place_batch
 from vlp_jax.trained import (
     CONFIG,
     PROGRESS,
@@ -38,18 +38,8 @@ from vlp_jax.trained import (
     checkpoint_config,
     saved_tokenizer,
 )
-from vlp_jax.training import schedules
 from vlp_jax.training.loop import Loop, Plan, Progress
-from vlp_jax.training.optimizer import OPTIMIZERS
-from vlp_jax.training.state import (
-    TrainState,
-    create_sharded,
-    items_of,
-    make_state,
-    state_from,
-    state_shapes,
-)
-from vlp_jax.training.step import make_train_step
+from vlp_jax.training.state import TrainState, items_of, state_from
 
 
 def make_plan(config: ConfigDict) -> Plan:
@@ -96,23 +86,12 @@ class TrainingRun:
         self.plan = make_plan(config)
         self.mesh = build.make_mesh(config)
         check_batch_size(config.batch_size, self.mesh)
-        self.learning_rate = call(
-            schedules.learning_rate,
-            build.keywords(config.learning_rate),
-            "learning_rate",
-            total_steps=config.steps,
-        )
-        self.objective = build.make_objective(config, self.mesh)
-        self.bounds = build.make_bounds(config)
         self.source = build.pick(SOURCES, config.data.train, "data.train")
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
         self.first_step = max(committed_steps(workdir), default=0)
         self.tokenizer = self._tokenizer()
-        self.model = build.make_model(config, self.preprocessing, self.tokenizer)
-        self.optimizer = build.pick(
-            OPTIMIZERS, config.optimizer, "optimizer", learning_rate=self.learning_rate
-        )
+        self.learner = Learner(config, self.mesh, self.preprocessing, self.tokenizer)
         self.samples = PairSamples(
             self.source,
             Order(len(self.source), config.seed),
@@ -131,23 +110,10 @@ class TrainingRun:
 
     def start(self) -> TrainState:
         """The state to go on from: fresh, or the newest checkpoint's."""
-        init = build.init_function(
-            self.model, self.preprocessing.image_size, self.tokenizer.length
-        )
-
-        def make() -> TrainState:
-            return make_state(
-                init,
-                self.optimizer,
-                self.objective.initial_state(),
-                self.config.ema_decay is not None,
-                self.config.seed,
-            )
-
         if not self.first_step:
-            return create_sharded(make, self.mesh)
+            return self.learner.fresh_state()
         folder = find_checkpoint(self.workdir)
-        items = restore(folder, items_of(state_shapes(make, self.mesh)))
+        items = restore(folder, items_of(self.learner.state_shapes()))
         self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
         return state_from(items)
 
@@ -156,22 +122,14 @@ class TrainingRun:
         self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         writer = MetricsWriter(self.workdir, self.first_step)
         self._files = self._description()
-        step = make_train_step(
-            compute_outputs(self.model),
-            self.objective,
-            self.optimizer,
-            seed=self.config.seed,
-            bounds=self.bounds,
-            ema_decay=self.config.ema_decay,
-        )
         loop = Loop(
             plan=self.plan,
-            train_step=jit_update(step, state),
+            train_step=self.learner.update(state),
             place=lambda arrays: place_batch(arrays, self.mesh),
             describe_bad=self.samples.describe_bad,
             evaluate=self.evaluate,
             save=self.save,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learner.learning_rate,
             writer=writer,
         )
         batches = self.batches()
@@ -200,7 +158,7 @@ class TrainingRun:
             variables["params"] = state.ema
         if self.predictor is None:
             self.predictor = ModelPredictor(
-                self.model,
+                self.learner.model,
                 variables,
                 self.preprocessing,
                 self.tokenizer,

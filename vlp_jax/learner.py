@@ -1,0 +1,92 @@
+"""What learns in a run: the model, its objective and optimizer, and their train step.
+
+Training builds it with a tokenizer and gives it data; a plan builds it from shapes
+alone. Both get the same step.
+"""
+
+from collections.abc import Callable
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from vlp_jax import build
+from vlp_jax.core.lookup import call
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.data.transforms.image import Preprocessing
+from vlp_jax.models.outputs import compute_outputs
+from vlp_jax.parallel.sharding import jit_update
+from vlp_jax.training import schedules
+from vlp_jax.training.optimizer import OPTIMIZERS
+from vlp_jax.training.state import (
+    TrainState,
+    create_sharded,
+    make_state,
+    state_shapes,
+)
+from vlp_jax.training.step import make_train_step
+
+
+class Learner:
+    """Model, objective, optimizer and train step of a config on a mesh.
+
+    Args:
+      config: of a training run.
+      mesh: the devices of the run.
+      preprocessing: gives the image size.
+      tokenizer: gives vocab_size, length and eos_id; nothing else of it is used.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        mesh: Mesh,
+        preprocessing: Preprocessing,
+        tokenizer: Tokenizer,
+    ):
+        self.config, self.mesh = config, mesh
+        self.learning_rate = call(
+            schedules.learning_rate,
+            build.keywords(config.learning_rate),
+            "learning_rate",
+            total_steps=config.steps,
+        )
+        self.objective = build.make_objective(config, mesh)
+        self.bounds = build.make_bounds(config)
+        self.model = build.make_model(config, preprocessing, tokenizer)
+        self.optimizer = build.pick(
+            OPTIMIZERS, config.optimizer, "optimizer", learning_rate=self.learning_rate
+        )
+        self._init = build.init_function(
+            self.model, preprocessing.image_size, tokenizer.length
+        )
+
+    def _make(self) -> TrainState:
+        return make_state(
+            self._init,
+            self.optimizer,
+            self.objective.initial_state(),
+            self.config.ema_decay is not None,
+            self.config.seed,
+        )
+
+    def state_shapes(self) -> TrainState:
+        """Shapes, dtypes and places of the state; no array is made."""
+        return state_shapes(self._make, self.mesh)
+
+    def fresh_state(self) -> TrainState:
+        return create_sharded(self._make, self.mesh)
+
+    def update(self, state: TrainState) -> Callable:
+        """The jitted step for states placed as `state` is (shapes will do).
+
+        Called and lowered under `jax.set_mesh(mesh)`.
+        """
+        step = make_train_step(
+            compute_outputs(self.model),
+            self.objective,
+            self.optimizer,
+            seed=self.config.seed,
+            bounds=self.bounds,
+            ema_decay=self.config.ema_decay,
+        )
+        return jit_update(step, state)
