@@ -1,6 +1,5 @@
 """Slices by name, and what a step on them needs before anything is compiled."""
 
-import importlib
 import runpy
 from pathlib import Path
 
@@ -54,28 +53,24 @@ def test_more_devices_than_jax_started_with(monkeypatch):
 def test_what_is_far_too_large_is_never_compiled(monkeypatch):
     monkeypatch.setattr(planner, "has_libtpu", lambda: False)
     monkeypatch.setattr(program.StepProgram, "compile", None)
-    config = importlib.import_module("configs.pretrain.clip_vit_l14").get_config()
-    topology = topologies.parse("v5e:2x4")
-    report = planner.make_plan(config, topology)
+    config = runpy.run_path(str(TINY))["get_config"]()
+    topology = topologies.parse("v5e:2x4", 0.0001)
+    report = planner.make_plan(config, topology, find_batch=True)
     assert not report.fits and report.compiled is None
     assert report.needed > 2 * topology.chip.hbm
-    assert "at least" in planner.verdict(report)
     assert report.to_dict()["memory"]["peak_is"] == "at least"
-    config.mesh.fsdp = 1
-    tiny_chips = topologies.parse("v5e:2x4", 1.0)
-    report = planner.make_plan(config, tiny_chips, find_batch=True)
     assert report.largest_batch == 0
+    assert "at least" in planner.verdict(report)
     assert "--config.mesh.fsdp" in planner.verdict(report)
 
 
 def test_a_bound_below_what_the_compiler_needs():
     config = runpy.run_path(str(TINY))["get_config"]()
-    config.model.image.depth = 4
     step = program.StepProgram(config, jax.devices(), is_tpu=False)
-    compiled = step.compile(2048)
-    assert planner.lower_bound(step, 2048 // 8) < compiled.needed
+    compiled = step.compile(512)
+    assert planner.lower_bound(step, 512 // 8) < compiled.needed
     assert compiled.memory.arguments == pytest.approx(
-        step.state_bytes + sum(x.nbytes for x in numpy_batch(step, 2048 // 8)), rel=0.05
+        step.state_bytes + sum(x.nbytes for x in numpy_batch(step, 512 // 8)), rel=0.05
     )
 
 

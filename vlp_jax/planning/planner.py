@@ -33,7 +33,11 @@ def prepare_environment(topology: Topology) -> None:
         JAX_PLATFORMS="cpu",
         TPU_SKIP_MDS_QUERY="1",  # do not ask a cloud whether this is a TPU machine
         ALLOW_MULTIPLE_LIBTPU_LOAD="1",  # nothing runs on a TPU: two plans may
-        TPU_MIN_LOG_LEVEL="3",
+        # What libtpu would otherwise look for on this machine and complain about.
+        TPU_ACCELERATOR_TYPE="v5litepod-4",
+        TPU_WORKER_HOSTNAMES="localhost",
+        TPU_WORKER_ID="0",
+        TPU_STDERR_LOG_LEVEL="3",
         TF_CPP_MIN_LOG_LEVEL="3",
         JAX_ENABLE_COMPILATION_CACHE="false",  # it does not keep a program's text
     )

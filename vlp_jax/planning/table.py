@@ -1,8 +1,9 @@
 """docs/scaling.md: every pretraining config on three slices, by one command.
 
-python -m vlp_jax.planning.table --output=docs/scaling.md --results=runs/scaling
+python -m vlp_jax.planning.table
 
-Hours on two cores become minutes when it goes on: each plan is kept in --results.
+A compilation takes minutes and the whole table an hour or two on two cores. Each plan
+is kept in --plans, so the same command goes on where it was interrupted.
 """
 
 import json
@@ -17,10 +18,10 @@ from vlp_jax.core.errors import RunError
 from vlp_jax.core.logs import say
 from vlp_jax.planning.roofline import ASSUMPTIONS
 
-flags.DEFINE_string("output", "docs/scaling.md", "The page to write.")
-flags.DEFINE_string("results", "runs/scaling", "Folder that keeps finished plans.")
-flags.DEFINE_string("configs", "configs/pretrain", "Folder of the recipes.")
-flags.DEFINE_list("topologies", ["v5e:16x16", "v5p:8x8x8", "v6e:16x16"], "Slices.")
+flags.DEFINE_string("page", "docs/scaling.md", "The page to write.")
+flags.DEFINE_string("plans", "runs/scaling", "Folder that keeps finished plans.")
+flags.DEFINE_string("recipes", "configs/pretrain", "Folder of the recipes.")
+flags.DEFINE_list("slices", ["v5e:16x16", "v5p:8x8x8", "v6e:16x16"], "Slices.")
 
 HEADER = (
     "| config | slice | batch | fits | peak of available, GiB a chip "
@@ -43,7 +44,7 @@ MFU: model FLOP, three times those of the forward pass, without what remat does 
 
 
 def plan(config: Path, topology: str, results: Path, *options: str) -> dict | None:
-    """The plan as a dict, from --results or newly made; None when it failed.
+    """The plan as a dict, from --plans or newly made; None when it failed.
 
     Each runs in a process of its own: memory goes back, and jax starts anew.
     """
@@ -102,21 +103,21 @@ def main() -> None:
     from vlp_jax.planning.planner import has_libtpu
 
     arguments = flags.FLAGS
-    configs = sorted(Path(arguments.configs).glob("[a-z]*.py"))
+    configs = sorted(Path(arguments.recipes).glob("[a-z]*.py"))
     if not configs:
-        raise RunError(f"--configs={arguments.configs} has no recipes")
+        raise RunError(f"--recipes={arguments.recipes} has no recipes")
     compiler = "compiled by libtpu" if has_libtpu() else "CPU compiler: a rough guide"
     table = [HEADER]
     for config in configs:
-        for topology in arguments.topologies:
-            table += rows(config, topology, Path(arguments.results))
+        for topology in arguments.slices:
+            table += rows(config, topology, Path(arguments.plans))
             text = PAGE.format(
                 compiler=compiler,
                 table="\n".join(table),
                 assumptions="; ".join(ASSUMPTIONS),
             )
-            Path(arguments.output).write_text(text)
-    say(f"Done: {arguments.output}")
+            Path(arguments.page).write_text(text)
+    say(f"Done: {arguments.page}")
 
 
 if __name__ == "__main__":
