@@ -28,9 +28,11 @@ NO_LIBTPU = (
 
 
 def prepare_environment(topology: Topology) -> None:
-    """Lets this CPU machine compile for the topology. Call it before jax starts."""
+    """Lets this CPU machine compile for the topology. Call it before using jax."""
+    jax.config.update("jax_platforms", "cpu")
+    # The cache does not keep a program's text.
+    jax.config.update("jax_enable_compilation_cache", False)
     os.environ.update(
-        JAX_PLATFORMS="cpu",
         TPU_SKIP_MDS_QUERY="1",  # do not ask a cloud whether this is a TPU machine
         ALLOW_MULTIPLE_LIBTPU_LOAD="1",  # nothing runs on a TPU: two plans may
         # What libtpu would otherwise look for on this machine and complain about.
@@ -39,7 +41,6 @@ def prepare_environment(topology: Topology) -> None:
         TPU_WORKER_ID="0",
         TPU_STDERR_LOG_LEVEL="3",
         TF_CPP_MIN_LOG_LEVEL="3",
-        JAX_ENABLE_COMPILATION_CACHE="false",  # it does not keep a program's text
     )
     devices = f"--xla_force_host_platform_device_count={topology.devices}"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {devices}".strip()
