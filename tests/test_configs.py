@@ -15,10 +15,15 @@ from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
+from vlp_jax.training.state import variables_of
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p.relative_to(ROOT) for p in (ROOT / "configs").rglob("*.py"))
-CLIP_TOKENIZER = SimpleNamespace(vocab_size=49_408, length=77, eos_id=49_407)
+# What a named tokenizer would be; fetching it takes a network.
+TOKENIZERS = {
+    "openai/clip": SimpleNamespace(vocab_size=49_408, length=77, eos_id=49_407),
+    "google/siglip": SimpleNamespace(vocab_size=32_000, length=64, eos_id=1),
+}
 
 
 def load(path: Path):
@@ -45,8 +50,10 @@ def pictures(tmp_path) -> str:
 def test_the_shipped_configs():
     assert "configs/quickstart.py" in TRAINING
     assert {
-        f"configs/pretrain/clip_vit_{size}.py" for size in ("b32", "b16", "l14")
-    } <= (set(TRAINING))
+        f"configs/pretrain/{name}.py"
+        for name in ("clip_vit_b32", "clip_vit_b16", "clip_vit_l14", "siglip_vit_b16")
+    } <= set(TRAINING)
+    assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
         for name in ("digit_scenes", "image_folder", "image_classes")
@@ -60,10 +67,12 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     if config.data.train.kind == "image_folder":
         config.data.train.root = pictures
     if config.tokenizer.path is not None:
-        monkeypatch.setattr(runs.TrainingRun, "_tokenizer", lambda run: CLIP_TOKENIZER)
+        tokenizer = TOKENIZERS[config.tokenizer.path.partition("-")[0]]
+        assert config.tokenizer.length == tokenizer.length
+        monkeypatch.setattr(runs.TrainingRun, "_tokenizer", lambda run: tokenizer)
     run = runs.TrainingRun(config, tmp_path / "run")
     shapes = run.learner.state_shapes()
-    parameters = trees.count(shapes.params)
+    parameters = trees.count(variables_of(shapes)["params"])
     said = re.search(r"([\d.]+) M parameters", load(Path(name)).__doc__)
     assert said is None or float(said[1]) == pytest.approx(parameters / 1e6, abs=0.05)
     assert parameters > 1e5

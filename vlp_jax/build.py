@@ -15,6 +15,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from vlp_jax.core import trees
 from vlp_jax.core.errors import BadSample, ConfigError, check_range
 from vlp_jax.core.lookup import call, lookup, parameters_of
 from vlp_jax.core.types import Evaluator, Source
@@ -29,6 +30,8 @@ from vlp_jax.objectives.mixture import Mixture
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.training.optimizer import OPTIMIZERS
 from vlp_jax.training.schedules import learning_rate
+from vlp_jax.transfer.freezing import trainable
+from vlp_jax.transfer.initialise import InitialWeights
 
 
 def keywords(block: ConfigDict, *leave_out: str) -> dict[str, Any]:
@@ -194,6 +197,22 @@ def init_function(model: TwoTower, image_size: int, length: int):
     return functools.partial(model.init, images=images, tokens=tokens)
 
 
+def make_trainable(config: ConfigDict, init: Callable) -> Callable | None:
+    """Parameter path -> whether it trains; None: all do."""
+    if config.trainable is None:
+        return None
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    return trainable(tuple(config.trainable), trees.flatten(shapes["params"]))
+
+
+def make_initial_weights(config: ConfigDict) -> InitialWeights | None:
+    """Where a fresh run gets its values from; None: from the initialisers."""
+    given = keywords(config.initialise)
+    if all(value is None for value in given.values()):
+        return None
+    return call(InitialWeights, given, "initialise")
+
+
 def resolved(config: ConfigDict) -> ConfigDict:
     """A copy in which what was not given has the value that its builder gives it.
 
@@ -216,6 +235,8 @@ def resolved(config: ConfigDict) -> ConfigDict:
     _fill(config.optimizer, OPTIMIZERS.get(config.optimizer.kind))
     _fill(config.learning_rate, learning_rate)
     _fill(config.mesh, MeshSpec)
+    if config.initialise.checkpoint is not None:
+        _fill(config.initialise, InitialWeights)
     return config
 
 

@@ -18,22 +18,32 @@ FAILED = 1
 flags.disclaim_key_flags()  # those defined here belong to the program, as --help shows
 
 
-def define_config(help_text: str) -> None:
+def define_config(help_text: str, flag: str = "config") -> None:
     """--config=FILE.py with --config.path.to.key=value, and --help_config."""
-    config_flags.DEFINE_config_file("config", None, help_text)
-    flags.DEFINE_bool("help_config", False, "Print every setting of --config and exit.")
+    config_flags.DEFINE_config_file(flag, None, help_text)
+    flags.DEFINE_bool(
+        f"help_{flag}", False, f"Print every setting of --{flag} and exit."
+    )
 
 
-def get_config(section: str, example: str) -> ConfigDict | None:
+def get_config(
+    section: str,
+    example: str,
+    flag: str = "config",
+    defaults: Callable[[ConfigDict], dict] | None = None,
+) -> ConfigDict | None:
     """The config of the command line; prints it and ends when asked to.
 
     Args:
       section: a key that every config of this program has.
       example: a file to name where the given one is not of that kind.
+      flag: what the program calls its config.
+      defaults: {dotted path: value} of the settings that a config leaves open;
+        without it, those of a recipe.
     """
-    config = flags.FLAGS.config
+    config = flags.FLAGS[flag].value
     if config is not None:
-        name = config_file()
+        name = config_file(flag)
         problem = None
         if not Path(name).is_file():
             problem = "no such file"
@@ -42,32 +52,50 @@ def get_config(section: str, example: str) -> ConfigDict | None:
         elif section not in config:
             problem = f"it has no {section!r}, so it is not meant for this program"
         if problem:
-            raise ConfigError(f"--config={name}: {problem}; see for example {example}")
-    if flags.FLAGS.help_config:
+            raise ConfigError(f"--{flag}={name}: {problem}; see for example {example}")
+    if flags.FLAGS[f"help_{flag}"].value:
         if config is None:
-            raise ConfigError(f"--help_config needs a config: --config={example}")
-        _print_settings(config)
+            raise ConfigError(f"--help_{flag} needs a {flag}: --{flag}={example}")
+        _print_settings(flag, config, (defaults or _recipe_defaults)(config))
         sys.exit(0)
     return config
 
 
-def _print_settings(config: ConfigDict) -> None:
-    """Every setting: as the recipe has it, or the default of its kind, or open."""
+def _recipe_defaults(config: ConfigDict) -> dict:
     from vlp_jax import build
 
-    defaults = build.settings(build.resolved(config))
+    return build.settings(build.resolved(config))
+
+
+def _print_settings(flag: str, config: ConfigDict, defaults: dict) -> None:
+    """Every setting: as the file has it, or the default of its kind, or open."""
+    from vlp_jax import build
+
     for path, value in build.settings(config).items():
         if value is not None:
-            print(f"--config.{path}={value}")
-        elif defaults[path] is not None:
-            print(f"--config.{path}={defaults[path]}  (default)")
+            print(f"--{flag}.{path}={value}")
+        elif defaults.get(path) is not None:
+            print(f"--{flag}.{path}={defaults[path]}  (default)")
         else:
-            print(f"--config.{path}  (not given)")
+            print(f"--{flag}.{path}  (not given)")
 
 
-def config_file() -> str:
+def config_file(flag: str = "config") -> str:
     """The file that --config names."""
-    return flags.FLAGS["config"].config_filename
+    return flags.FLAGS[flag].config_filename
+
+
+def _config_flag() -> str:
+    """What the program calls its config: spec when it launches runs."""
+    return "spec" if "spec" in flags.FLAGS else "config"
+
+
+def take_command() -> list[str]:
+    """The words after `--`, taken off the command line: no flags of this program."""
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    words = sys.argv[at + 1 :]
+    del sys.argv[at:]
+    return words
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -92,15 +120,15 @@ def _help() -> str:
     """What the program is for, and its own flags."""
     own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     lines = [f"  --{flag.name:12} {flag.help}" for flag in own]
-    lines.append("  --config.path.to.key=value changes one setting of the config.")
+    flag = _config_flag()
+    lines.append(f"  --{flag}.path.to.key=value changes one setting of the {flag}.")
     return "\n".join([sys.modules["__main__"].__doc__, *lines])
 
 
 def _explain_unknown(error: flags.UnrecognizedFlagError) -> str:
-    if error.flagname.startswith("config."):
-        return (
-            f"--{error.flagname} changes a setting of a recipe; give --config=FILE.py"
-        )
+    flag = _config_flag()
+    if error.flagname.startswith(f"{flag}."):
+        return f"--{error.flagname} changes a setting of a file; give --{flag}=FILE.py"
     said = str(error).replace(" ?", "?").replace(". Did", "; did")
     return f"{said} (--help lists the flags)"
 
@@ -118,13 +146,14 @@ def _explain(error: Exception, argv: list[str]) -> str:
         said = f"unknown setting {key!r}"
     elif not isinstance(error, flags.Error):
         said = f"{type(error).__name__}: {error}"
-    given = [a for a in argv if a.startswith("--config")]
+    flag = _config_flag()
+    given = [a for a in argv if a.startswith(f"--{flag}")]
     blamed = re.search(r"flag (--[\w.]+)=", said)
     if blamed:
         given = [a for a in given if a.startswith(blamed[1])]
     else:
         given = [a for a in given if key in re.split(r"[.=]", a)] or given[:1]
-    return f"{' '.join(said.split())} (in {' '.join(given)}; --help_config lists all)"
+    return f"{' '.join(said.split())} (in {' '.join(given)}; --help_{flag} lists all)"
 
 
 def _fail(message: str, code: int) -> None:

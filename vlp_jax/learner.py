@@ -4,8 +4,9 @@ Training builds it with a tokenizer and gives it data; a plan builds it from sha
 alone. Both get the same step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -24,6 +25,7 @@ from vlp_jax.training.state import (
     state_shapes,
 )
 from vlp_jax.training.step import make_train_step
+from vlp_jax.transfer.initialise import with_values
 
 
 class Learner:
@@ -59,22 +61,25 @@ class Learner:
         self._init = build.init_function(
             self.model, preprocessing.image_size, tokenizer.length
         )
+        self.trains = build.make_trainable(config, self._init)
 
-    def _make(self) -> TrainState:
+    def _make(self, values: Mapping[str, jax.Array] | tuple = ()) -> TrainState:
         return make_state(
-            self._init,
+            with_values(self._init, dict(values)),
             self.optimizer,
             self.objective.initial_state(),
             self.config.ema_decay is not None,
             self.config.seed,
+            self.trains,
         )
 
     def state_shapes(self) -> TrainState:
         """Shapes, dtypes and places of the state; no array is made."""
         return state_shapes(self._make, self.mesh)
 
-    def fresh_state(self) -> TrainState:
-        return create_sharded(self._make, self.mesh)
+    def fresh_state(self, values: Mapping[str, jax.Array]) -> TrainState:
+        """A state in its shards; `values`: by path, parameters not to initialise."""
+        return create_sharded(self._make, self.mesh, arguments=(values,))
 
     def update(self, state: TrainState) -> Callable:
         """The jitted step for states placed as `state` is (shapes will do).

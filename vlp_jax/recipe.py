@@ -24,6 +24,7 @@ from vlp_jax.objectives import OBJECTIVES
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.training.optimizer import OPTIMIZERS
 from vlp_jax.training.schedules import learning_rate
+from vlp_jax.transfer.initialise import InitialWeights
 
 # What build.py hands to the builders: not the user's to set.
 GIVEN = (
@@ -140,6 +141,8 @@ def pretraining() -> ConfigDict:
     config.learning_rate = keywords({"schedule": learning_rate})
     config.bounds = {"logit_scale": (0.0, 4.6051702)}  # 1 <= s <= 100, as CLIP
     config.ema_decay = not_given(float)
+    config.trainable = not_given(tuple)  # patterns of parameter paths; None: all train
+    config.initialise = keywords({"initialise": InitialWeights})
     # Without rules that split matrices, the tensor axis would only hold copies.
     config.mesh = keywords({"mesh": MeshSpec}, ("tensor",))
     config.log_every = 20

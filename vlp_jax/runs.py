@@ -33,13 +33,15 @@ from vlp_jax.parallel.sharding import place_batch
 from vlp_jax.trained import (
     CONFIG,
     PROGRESS,
+    TOKEN_EMBEDDING,
     TOKENIZER,
     WEIGHTS,
     checkpoint_config,
+    describe_initial,
     saved_tokenizer,
 )
 from vlp_jax.training.loop import Loop, Plan, Progress
-from vlp_jax.training.state import TrainState, items_of, state_from
+from vlp_jax.training.state import TrainState, items_of, state_from, variables_of
 
 
 def make_plan(config: ConfigDict) -> Plan:
@@ -90,6 +92,7 @@ class TrainingRun:
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
         self.first_step = max(committed_steps(workdir), default=0)
+        self.initial = build.make_initial_weights(config)
         self.tokenizer = self._tokenizer()
         self.learner = Learner(config, self.mesh, self.preprocessing, self.tokenizer)
         self.samples = PairSamples(
@@ -103,19 +106,30 @@ class TrainingRun:
         self.predictor: ModelPredictor | None = None
 
     def _tokenizer(self) -> Tokenizer:
-        """A run that goes on keeps its tokenizer: it belongs to the weights."""
-        if not self.first_step:
-            return build.make_tokenizer(self.config, self.source)
-        return saved_tokenizer(find_checkpoint(self.workdir), self.config)
+        """A tokenizer belongs to the weights of a text tower, and comes with them."""
+        if self.first_step:
+            return saved_tokenizer(find_checkpoint(self.workdir), self.config)
+        if self.initial and self.initial.brings(TOKEN_EMBEDDING):
+            return saved_tokenizer(self.initial.folder, self.config)
+        return build.make_tokenizer(self.config, self.source)
 
     def start(self) -> TrainState:
-        """The state to go on from: fresh, or the newest checkpoint's."""
-        if not self.first_step:
-            return self.learner.fresh_state()
-        folder = find_checkpoint(self.workdir)
-        items = restore(folder, items_of(self.learner.state_shapes()))
-        self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
-        return state_from(items)
+        """The state to go on from: the newest checkpoint's, or a fresh one.
+
+        A fresh one starts from config.initialise where that is given; what it takes
+        is printed.
+        """
+        shapes = self.learner.state_shapes()
+        if self.first_step:
+            folder = find_checkpoint(self.workdir)
+            items = restore(folder, items_of(shapes))
+            self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
+            return state_from(items, self.learner.trains)
+        values = {}
+        if self.initial:
+            values, found = self.initial.read(variables_of(shapes)["params"])
+            describe_initial(self.initial, found, build.resolved(self.config))
+        return self.learner.fresh_state(values)
 
     def finish(self, state: TrainState) -> TrainState:
         """Runs the loop to the plan's last step; returns when all is on disk."""
@@ -153,9 +167,7 @@ class TrainingRun:
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Metrics of every evaluator of the config, named evaluator/metric."""
-        variables = {"params": state.params, **state.variables}
-        if self.config.evaluation.weights == "ema":
-            variables["params"] = state.ema
+        variables = variables_of(state, self.config.evaluation.weights)
         if self.predictor is None:
             self.predictor = ModelPredictor(
                 self.learner.model,
@@ -210,4 +222,4 @@ class TrainingRun:
         }
 
     def parameters(self, state: TrainState) -> int:
-        return trees.count(state.params)
+        return trees.count(variables_of(state)["params"])

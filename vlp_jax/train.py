@@ -6,6 +6,7 @@ python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
 from absl import flags
 
 from vlp_jax import cli
+from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.logs import say, size_of
 
@@ -33,13 +34,16 @@ def main() -> None:
     tokenizer = run.tokenizer
     say(f"  text      {tokenizer.vocab_size:,} tokens, length {tokenizer.length}")
     plan = run.plan
+    for name, how in run.learner.objective.describe(plan.batch_size).items():
+        say(f"  loss      {name}: {how}")
     passes = plan.last_step * plan.batch_size / len(run.source)
     say(
         f"  plan      {plan.last_step:,} steps of {plan.batch_size:,} pairs "
         f"({passes:.1f} passes over the data), saved every {plan.save_every:,}"
     )
     state = run.start()
-    say(f"  model     {run.parameters(state):,} parameters")
+    locked = f", {trees.count(state.frozen):,} of them locked" if state.frozen else ""
+    say(f"  model     {run.parameters(state):,} parameters{locked}")
     if run.first_step:
         say(f"  going on from step {run.first_step} of {workdir}")
         for change in run.changed_settings():

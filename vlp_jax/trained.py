@@ -8,18 +8,20 @@ from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import find_checkpoint, restore_item
+from vlp_jax.checkpoint.storage import check_kept, find_checkpoint, restore_item
 from vlp_jax.core import trees
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.logs import say
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import PyTree
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.parallel.sharding import REPLICATED, placed_shapes
+from vlp_jax.transfer.initialise import InitialWeights, Match
 
 # Files of a checkpoint's description.
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
+TOKEN_EMBEDDING = "text/token_embedding"  # the parameter that a tokenizer belongs to
 WEIGHTS = dict.fromkeys(("model", "ema"))  # what an evaluation may look at
 
 
@@ -52,6 +54,9 @@ def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoin
     """Loads a workdir's newest step or a step folder; `weights`: model or ema."""
     folder = find_checkpoint(path)
     config = checkpoint_config(path)
+    for tower in (config.model.image, config.model.text):
+        if tower.get("attention") is not None:
+            tower.attention = "xla"  # cuDNN trained it; any machine may look at it
     preprocessing = build.make_preprocessing(config)
     tokenizer = saved_tokenizer(folder, config)
     model = build.make_model(config, preprocessing, tokenizer)
@@ -69,11 +74,7 @@ def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoin
 def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTree]:
     """The variables of a checkpoint, copied to every device of the mesh."""
     lookup(WEIGHTS, weights, "weights")
-    if weights == "ema" and not (folder / "ema").is_dir():
-        raise ConfigError(
-            f"{folder} keeps no moving average; train with --config.ema_decay or use "
-            "weights = 'model'"
-        )
+    check_kept(folder, weights)
     shapes = dict(jax.eval_shape(init, jax.random.key(0)))
     everywhere = jax.sharding.NamedSharding(mesh, REPLICATED)
     like = placed_shapes(shapes, jax.tree.map(lambda x: everywhere, shapes))
@@ -81,3 +82,55 @@ def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTre
     if weights == "ema":
         variables["params"] = restore_item(folder, "ema", like["params"])
     return variables
+
+
+def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) -> None:
+    """Prints what a run takes from another checkpoint, and what it does not.
+
+    config: the run's, resolved. Shapes do not show every setting (heads, activation):
+    those in which the run differs from the checkpoint are printed too.
+    """
+    average = "moving average of " if initial.weights == "ema" else ""
+    say(f"  initial   {average}{initial.folder}")
+    names = ", ".join(trees.top_names(found.used))
+    say(f"  taken     {len(found.used)} arrays of {names}")
+    for path, shapes in found.resized.items():
+        say(f"  resized   {path} {shapes}")
+    left = {
+        "missing there (they keep their initial values)": found.missing,
+        "unexpected (not used)": found.unexpected,
+    }
+    if any(left.values()):
+        say(f"  left      {trees.listed(left)}")
+    if TOKEN_EMBEDDING in found.used:
+        say("  text      with the checkpoint's tokenizer, to which the ids belong")
+    for line in _unlike(initial, found, config):
+        say(f"  differs   {line}")
+
+
+# Settings that change how fast or how finely a tower computes, not what.
+FREE = ("size", "remat", "scan", "dtype", "image_size")
+
+
+def _unlike(initial: InitialWeights, found: Match, config: ConfigDict) -> list[str]:
+    """Settings of the towers that are taken in which run and checkpoint differ."""
+    sections = {"image/": ("preprocessing.", "model.image."), "text/": ("model.text.",)}
+    chosen = tuple(
+        section
+        for start, names in sections.items()
+        if any(path.startswith(start) for path in found.used)
+        for section in names
+    )
+    there = build.settings(checkpoint_config(initial.folder))
+    here = build.settings(config)
+    return [
+        f"{path}: {_plain(there[path])} there, {_plain(here[path])} here"
+        for path in sorted(there.keys() & here.keys())
+        if path.startswith(chosen) and path.rpartition(".")[2] not in FREE
+        if there[path] is not None and _plain(there[path]) != _plain(here[path])
+    ]
+
+
+def _plain(value):
+    """A setting as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value

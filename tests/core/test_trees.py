@@ -58,3 +58,39 @@ def test_long_lists_are_cut():
     extra = {f"extra_{i}": shape() for i in range(5)}
     said = problem(MODEL | extra, shown=2)
     assert said.endswith("5 unexpected: extra_0, extra_1, ...")
+
+
+def test_a_tree_comes_apart_and_together_again():
+    tree = {"image": {"a": {"kernel": 1, "bias": 2}}, "text": {"kernel": 3}, "s": 4}
+    chosen, rest = trees.split(tree, lambda path: "kernel" in path)
+    assert chosen == {"image": {"a": {"kernel": 1}}, "text": {"kernel": 3}}
+    assert rest == {"image": {"a": {"bias": 2}}, "s": 4}
+    assert trees.merge(chosen, rest) == tree == trees.merge(rest, chosen)
+    everything, nothing = trees.split(tree, lambda path: True)
+    assert everything == tree and nothing == {}
+    assert trees.merge(everything, nothing) is everything
+
+
+def test_patterns_choose_paths():
+    paths = ["image/norm/scale", "image_projection/kernel", "text/norm/scale"]
+    assert trees.matching(["^image"], paths, "parts") == set(paths[:2])
+    assert trees.matching(["image/", "^text"], paths, "parts") == {paths[0], paths[2]}
+    assert trees.matching(["scale$"], paths, "parts") == {paths[0], paths[2]}
+    assert trees.matching([], paths, "parts") == set()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("^txt/", "parts: '^txt/' is found in no parameter path; they begin with "),
+        ("^txt/", "begin with image, text; did you mean 'text'?"),
+        ("image/nrm", "did you mean 'image/norm'?"),
+        ("(", "parts is ['^text', '(']; expected regular expressions"),
+        (5, "parts is ['^text', 5]; expected regular expressions"),
+    ],
+)
+def test_a_pattern_that_chooses_nothing_is_a_mistake(pattern, said):
+    paths = ["image/norm/scale", "text/norm/scale"]
+    with pytest.raises(ConfigError) as caught:
+        trees.matching(["^text", pattern], paths, "parts")
+    assert said in str(caught.value)

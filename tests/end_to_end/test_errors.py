@@ -150,6 +150,26 @@ TRAIN = {
         (TINY, "--workdir=W", "--config.model.image.heads=5"),
         ("a width of 32 cannot be split over 5 heads",),
     ),
+    "lock of what is no parameter": (
+        (TINY, "--workdir=DIR/new", "--config.trainable=txt/"),
+        ("trainable: 'txt/' is found in no parameter path", "did you mean 'text'?"),
+    ),
+    "initial values from nowhere": (
+        (TINY, "--workdir=DIR/new", "--config.initialise.checkpoint=DIR/gone"),
+        ("no checkpoint at DIR/gone", "workdir of a training run"),
+    ),
+    "initial values of another shape": (
+        (
+            TINY,
+            "--workdir=DIR/new",
+            "--config.initialise.checkpoint=W",
+            "--config.model.image.width=48",
+        ),
+        (
+            "wrong shape: image/class_token (expected [48], got [32])",
+            "--config.initialise.parts=",
+        ),
+    ),
     "checkpoint of another shape": (
         (TINY, "--workdir=W", "--config.steps=50", "--config.model.image.width=48"),
         (

@@ -7,6 +7,7 @@ import pytest
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.models import sizes
+from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import ViT
 from vlp_jax.models.vlm import TwoTower
@@ -17,6 +18,12 @@ CLIP = {
     "B/32": ("B", 512, "151.3"),
     "B/16": ("B", 512, "149.6"),
     "L/14": ("L", 768, "427.6"),
+}
+# image size and pixels -> millions of parameters (of the released weights)
+SIGLIP = {
+    ("B/16", 224): "203.2",
+    ("L/16", 256): "652.2",
+    ("So400m/14", 224): "877.4",
 }
 BLOCK = """
 attention/key/bias (8,)
@@ -54,6 +61,25 @@ GOLDEN = [
     "text/token_embedding (20, 8)",
     "text_projection/kernel (8, 6)",
 ]
+ATTENTION, REST = BLOCK[:8], BLOCK[8:12]
+SIGLIP_GOLDEN = [
+    *(f"image/encoder/block_0/{line}" for line in BLOCK),
+    "image/norm_post/bias (8,)",
+    "image/norm_post/scale (8,)",
+    "image/patch_embedding/bias (8,)",
+    "image/patch_embedding/kernel (48, 8)",
+    *(f"image/pool/{line}" for line in ATTENTION + REST),
+    "image/pool/norm/bias (8,)",
+    "image/pool/norm/scale (8,)",
+    "image/pool/probe (8,)",
+    "image/position_embedding (4, 8)",
+    "logit_bias ()",
+    "logit_scale ()",
+    *(x for x in GOLDEN if x.startswith("text")),
+    "text_projection/bias (8,)",
+]
+SIGLIP_GOLDEN.remove("text_projection/kernel (8, 6)")
+SIGLIP_GOLDEN.append("text_projection/kernel (8, 8)")
 
 
 def two_tower(image, text, embedding, image_size=224, vocabulary=49408, length=77):
@@ -61,6 +87,18 @@ def two_tower(image, text, embedding, image_size=224, vocabulary=49408, length=7
         ViT(image_size=image_size, **image),
         TextTransformer(vocab_size=vocabulary, length=length, eos_id=2, **text),
         embedding_size=embedding,
+        **CONSTANTS,
+    )
+
+
+def siglip(image, text, image_size, vocabulary=32_000, length=64):
+    return TwoTower(
+        SiglipViT(image_size=image_size, **image),
+        SiglipText(vocab_size=vocabulary, length=length, eos_id=1, **text),
+        embedding_size=image["width"],
+        logit_bias_init=-10.0,
+        project_image=False,
+        text_projection_bias=True,
         **CONSTANTS,
     )
 
@@ -85,8 +123,19 @@ def test_parameters_of_clip(size):
     assert [x.shape for x in outputs] == [(2, embedding)] * 2
 
 
+@pytest.mark.parametrize(("size", "pixels"), SIGLIP)
+def test_parameters_of_siglip(size, pixels):
+    image, text = sizes.vit(size), sizes.siglip_text(size.split("/")[0])
+    params, outputs = shapes(siglip(image, text, pixels))
+    assert f"{trees.count(params) / 1e6:.1f}" == SIGLIP[size, pixels]
+    assert [x.shape for x in outputs] == [(2, image["width"])] * 2
+    if size.startswith("So400m"):
+        mlp = params["text"]["encoder"]["block_26"]["mlp"]
+        assert mlp["in"]["kernel"].shape == (1152, 4304)
+
+
 @pytest.mark.parametrize("scan", [False, True])
-@pytest.mark.parametrize("letter", sizes.VIT)
+@pytest.mark.parametrize("letter", sizes.TEXT)
 def test_every_size_fits_together(letter, scan):
     """Scanned or not; a patch of any size; the text tower of the same letter."""
     image, text = sizes.vit(f"{letter}/16"), sizes.text(letter)
@@ -99,7 +148,7 @@ def test_every_size_fits_together(letter, scan):
 
 
 def test_every_text_size_has_an_image_size():
-    assert sizes.VIT.keys() == sizes.TEXT.keys()
+    assert sizes.TEXT.keys() <= sizes.VIT.keys()
 
 
 def test_bfloat16_is_for_computing_only():
@@ -127,6 +176,17 @@ def test_parameter_paths():
     assert sorted(found) == sorted(GOLDEN)
 
 
+def test_parameter_paths_of_siglip():
+    params, _ = shapes(siglip(SMALL | {"patch_size": 4}, SMALL, 8, 20, 7))
+    found = [f"{path} {leaf.shape}" for path, leaf in trees.flatten(params).items()]
+    assert sorted(found) == sorted(SIGLIP_GOLDEN)
+
+
+def test_without_image_projection_the_widths_agree():
+    with pytest.raises(ConfigError, match="width of the image tower, 8; it is 6"):
+        shapes(small(project_image=False))
+
+
 def test_a_logit_bias_exists_where_its_first_value_is_given():
     params, _ = shapes(small(logit_bias_init=-10.0))
     assert set(trees.flatten(params)) == {x.split(" ")[0] for x in GOLDEN} | {
@@ -140,10 +200,11 @@ def test_a_logit_bias_exists_where_its_first_value_is_given():
         (
             sizes.vit,
             "l/14",
-            "unknown vision transformer size 'l'; known: B, H, L, S, Ti",
+            "unknown vision transformer size 'l'; known: B, H, L, S, So400m, Ti",
         ),
         (sizes.vit, "Tii/16", "did you mean 'Ti'"),
         (sizes.vit, "B", "expected a size and a patch, such as 'B/32'"),
+        (sizes.siglip_text, "so400m", "unknown SigLIP text size 'so400m'.*'So400m'"),
         (sizes.text, "T", "unknown text transformer size 'T'.*did you mean 'Ti'"),
     ],
 )
@@ -175,6 +236,10 @@ def test_texts_longer_than_the_tower():
     [
         ({"activation": "gelutanh"}, "unknown activation .* did you mean 'gelu_tanh'"),
         ({"pool": "clas"}, "unknown image pooling 'clas'; .*did you mean 'class'"),
+        ({"attention": "cuda"}, "unknown attention 'cuda'; known: cudnn, xla"),
+        ({"attention": "cudnn"}, "needs a GPU, and this runs on cpu; set attention"),
+        ({"patch_dropout": 1.5}, "model.image.patch_dropout is 1.5; expected 0 to 1"),
+        ({"dtype": "float16"}, "unknown dtype 'float16'; known: bfloat16, float32"),
         ({"heads": 3}, "width of 8 cannot be split over 3 heads"),
     ],
 )

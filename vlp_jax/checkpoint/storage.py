@@ -7,8 +7,10 @@ A checkpoint is a folder named by its step:
     <workdir>/checkpoints/<step>/description/   see description.py
 """
 
+import contextlib
 from pathlib import Path
 
+import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -51,11 +53,17 @@ def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:
     Raises ConfigError naming what is missing, unexpected or of another shape: orbax
     would cast other dtypes without a word. Raises RunError when files are damaged.
     """
+    with _explained(step_folder, item), ocp.StandardCheckpointer() as checkpointer:
+        saved = checkpointer.metadata(step_folder / item).item_metadata.tree
+        trees.check_same(like, saved, f"{item} of checkpoint {step_folder}", ADVICE)
+        return checkpointer.restore(step_folder / item, like)
+
+
+@contextlib.contextmanager
+def _explained(step_folder: Path, item: str):
+    """Turns what breaks while reading into a RunError."""
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            saved = checkpointer.metadata(step_folder / item).item_metadata.tree
-            trees.check_same(like, saved, f"{item} of checkpoint {step_folder}", ADVICE)
-            return checkpointer.restore(step_folder / item, like)
+        yield
     except ConfigError:
         raise
     except Exception as error:  # whatever orbax and its storage make of broken files
@@ -63,6 +71,43 @@ def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:
             f"checkpoint {step_folder} is damaged: {item} cannot be read "
             f"({type(error).__name__}). Remove that folder to use the step before it"
         ) from error
+
+
+def check_kept(step_folder: Path, weights: str) -> None:
+    """ConfigError unless a checkpoint has weights 'model' or 'ema', as asked for."""
+    if weights == "ema" and not (step_folder / "ema").is_dir():
+        raise ConfigError(
+            f"{step_folder} keeps no moving average; train with --config.ema_decay or "
+            "use weights = 'model'"
+        )
+
+
+def saved_parameters(step_folder: Path, weights: str) -> dict[str, jax.Array]:
+    """{path: shape and dtype} of the parameters of a checkpoint, or of their average"""
+    check_kept(step_folder, weights)
+    with _explained(step_folder, weights), ocp.StandardCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(step_folder / weights).item_metadata.tree
+    return trees.flatten(tree["params"] if weights == "model" else tree)
+
+
+def restore_parameters(
+    step_folder: Path, weights: str, like: dict[str, jax.ShapeDtypeStruct]
+) -> dict[str, jax.Array]:
+    """Some of the parameters by path, cast and placed as in `like`; no others are read.
+
+    The shapes in `like` must be those of `saved_parameters`.
+    """
+    tree = trees.unflatten(like)
+    tree = {"params": tree} if weights == "model" else tree
+    arguments = ocp.args.PyTreeRestore(
+        tree,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(tree),
+        partial_restore=True,
+    )
+    handler = ocp.PyTreeCheckpointHandler()
+    with _explained(step_folder, weights), ocp.Checkpointer(handler) as checkpointer:
+        tree = checkpointer.restore(step_folder / weights, args=arguments)
+    return trees.flatten(tree["params"] if weights == "model" else tree)
 
 
 def restore(step_folder: Path, like: dict[str, PyTree]) -> dict[str, PyTree]:

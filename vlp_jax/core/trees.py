@@ -1,11 +1,13 @@
 """Nested parameter trees addressed by path ('image/encoder/block_0/norm_1/scale')."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import suggestion
 
 
 def path_name(path: tuple) -> str:
@@ -24,6 +26,73 @@ def flatten(tree) -> dict[str, Any]:
     """{path: leaf} in the tree's own order."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {path_name(path): leaf for path, leaf in leaves}
+
+
+def unflatten(leaves: Mapping[str, Any]) -> dict:
+    """The nested dicts of {path: leaf}."""
+    tree: dict = {}
+    for path, leaf in leaves.items():
+        *parents, name = path.split("/")
+        place = tree
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[name] = leaf
+    return tree
+
+
+def split(tree: dict, chosen: Callable[[str], bool]) -> tuple[dict, dict]:
+    """Nested dicts as two: the leaves whose path is chosen, and the others.
+
+    Neither part holds anything in place of what the other has.
+    """
+    leaves = flatten(tree)
+    return (
+        unflatten({path: leaf for path, leaf in leaves.items() if chosen(path)}),
+        unflatten({path: leaf for path, leaf in leaves.items() if not chosen(path)}),
+    )
+
+
+def merge(one: dict, other: dict) -> dict:
+    """The inverse of `split`."""
+    return unflatten(flatten(one) | flatten(other)) if other else one
+
+
+def matching(patterns: Sequence[str], paths: Iterable[str], what: str) -> set[str]:
+    """The paths in which one of the regular expressions is found.
+
+    ConfigError, with the nearest path, for a pattern that is found in none; `what` is
+    the setting that the patterns come from.
+    """
+    paths, found = list(paths), set()
+    for pattern in compiled(patterns, what):
+        here = {path for path in paths if pattern.search(path)}
+        if not here:
+            # 'txt/' is nearer to 'text' than to any path that begins with it.
+            names = [path.split("/") for path in paths]
+            known = ["/".join(n[:i]) for n in names for i in range(1, len(n) + 1)]
+            raise ConfigError(
+                f"{what}: {pattern.pattern!r} is found in no parameter path; they "
+                f"begin with {', '.join(top_names(paths))}"
+                f"{suggestion(pattern.pattern.strip('^$/'), known)}"
+            )
+        found |= here
+    return found
+
+
+def compiled(patterns: Sequence[str], what: str) -> list[re.Pattern]:
+    """Regular expressions, or a ConfigError that names the setting `what`."""
+    try:
+        return [re.compile(pattern) for pattern in patterns]
+    except (re.error, TypeError) as error:
+        raise ConfigError(
+            f"{what} is {patterns!r}; expected regular expressions in Python's "
+            f"notation, as ('^image', '^text') ({error})"
+        ) from None
+
+
+def top_names(paths: Iterable[str]) -> list[str]:
+    """What the paths begin with: 'image', 'text', ..."""
+    return sorted({path.split("/")[0] for path in paths})
 
 
 def count(tree) -> int:
@@ -53,11 +122,16 @@ def check_same(expected, given, what: str, advice: str = "", shown: int = 3) -> 
             if expected[p].dtype != given[p].dtype
         ],
     }
-    said = [
+    said = listed(problems, shown)
+    if said:
+        raise ConfigError(f"{what} does not fit: {said}{advice}")
+
+
+def listed(problems: Mapping[str, Sequence[str]], shown: int = 3) -> str:
+    """'1 missing: a; 4 unexpected: b, c, d, ...'; kinds without paths are left out."""
+    return "; ".join(
         f"{len(paths)} {kind}: {', '.join(paths[:shown])}"
         + (", ..." if len(paths) > shown else "")
         for kind, paths in problems.items()
         if paths
-    ]
-    if said:
-        raise ConfigError(f"{what} does not fit: {'; '.join(said)}{advice}")
+    )

@@ -1,11 +1,17 @@
 """Towers by name. To add one, write models/<name>.py and a line here."""
 
 from vlp_jax.models import sizes
+from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import ViT
 
-IMAGE_TOWERS = {"vit": ViT}
-TEXT_TOWERS = {"transformer": TextTransformer}
+IMAGE_TOWERS = {"vit": ViT, "siglip_vit": SiglipViT}
+TEXT_TOWERS = {"transformer": TextTransformer, "siglip_text": SiglipText}
 
 # What a tower's `size` stands for.
-SIZES = {"vit": sizes.vit, "transformer": sizes.text}
+SIZES = {
+    "vit": sizes.vit,
+    "siglip_vit": sizes.vit,
+    "transformer": sizes.text,
+    "siglip_text": sizes.siglip_text,
+}

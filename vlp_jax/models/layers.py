@@ -17,8 +17,10 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),  # OpenAI's CLIP
 }
 
+# No float16: without a scaled loss its gradients vanish below 6e-8.
+DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16")}
 
-DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16", "float16")}
+ATTENTIONS = dict.fromkeys(("xla", "cudnn"))  # as jax.nn names them
 
 
 class Dense(nn.Module):
@@ -64,11 +66,72 @@ class LayerNorm(nn.Module):
         return (out * scale + bias).astype(self.dtype)
 
 
+def check_cudnn(query: Float[Array, "batch token head width"]) -> None:
+    """ConfigError where cuDNN's fused attention cannot compute what is asked.
+
+    Its limits are those of jax 0.10 with cuDNN 9; JAX itself names them late and by a
+    traceback.
+    """
+    width, backend = query.shape[-1], jax.default_backend()
+    limits = {
+        f"a GPU, and this runs on {backend}": backend == "gpu",
+        f"dtype='bfloat16', and dtype is '{query.dtype}'": query.dtype == jnp.bfloat16,
+        f"heads of a width that 8 divides, at most 256, and theirs is {width}": (
+            width % 8 == 0 and width <= 256
+        ),
+    }
+    for limit, holds in limits.items():
+        if not holds:
+            raise ConfigError(f"attention='cudnn' needs {limit}; set attention='xla'")
+
+
+def even_attention(
+    query: Float[Array, "batch token head width"],
+    key: Float[Array, "batch other head width"],
+    value: Float[Array, "batch other head width"],
+    mask: Bool[Array, "batch other"] | None,
+    causal: bool,
+    implementation: str,
+) -> Float[Array, "batch token head width"]:
+    """Attention over even lengths: odd ones get one more token, which nobody sees.
+
+    jax 0.10 refuses to differentiate cuDNN's attention at odd lengths (197 tokens of a
+    ViT-B/16, say), although cuDNN itself minds them only where there is a bias.
+    """
+    (batch, tokens), others = query.shape[:2], key.shape[1]
+    query, key, value = (
+        jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, 0), (0, 0)))
+        for x in (query, key, value)
+    )
+    lengths = None
+    if mask is not None:
+        mask = jnp.pad(mask, ((0, 0), (0, others % 2)))
+        # cuDNN wants a row for every query.
+        mask = jnp.broadcast_to(
+            mask[:, None, None], (batch, 1, query.shape[1], key.shape[1])
+        )
+    elif others % 2 and not causal:  # the last token is out of sight if causal
+        lengths = jnp.full(batch, others, jnp.int32)
+    return jax.nn.dot_product_attention(
+        query,
+        key,
+        value,
+        mask=mask,
+        is_causal=causal,
+        key_value_seq_lengths=lengths,
+        implementation=implementation,
+    )[:, :tokens]
+
+
 class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, arXiv:1706.03762)."""
+    """Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762).
+
+    Of the tokens over themselves, or over those of a context.
+    """
 
     heads: int
     causal: bool = False
+    implementation: str = "xla"
     init_std: float = 0.02
     out_std: float = 0.02
     dtype: str = "float32"
@@ -77,7 +140,8 @@ class Attention(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch token"] | None = None,
+        mask: Bool[Array, "batch other"] | None = None,
+        context: Float[Array, "batch other width"] | None = None,
     ) -> Float[Array, "batch token width"]:
         width = x.shape[-1]
         if self.heads < 1 or width % self.heads:
@@ -86,21 +150,25 @@ class Attention(nn.Module):
                 "width to a multiple of heads"
             )
 
-        def project(name):
+        def project(name, x):
             out = Dense(width, init_std=self.init_std, dtype=self.dtype, name=name)(x)
             return rearrange(
                 out, "batch token (head d) -> batch token head d", head=self.heads
             )
 
-        if mask is not None:
-            mask = rearrange(mask, "batch key -> batch 1 1 key")
-        out = jax.nn.dot_product_attention(
-            project("query"),
-            project("key"),
-            project("value"),
-            mask=mask,
-            is_causal=self.causal,
-        )
+        context = x if context is None else context
+        query, key = project("query", x), project("key", context)
+        value = project("value", context)
+        lookup(ATTENTIONS, self.implementation, "attention")
+        if self.implementation == "cudnn":
+            check_cudnn(query)
+            out = even_attention(query, key, value, mask, self.causal, "cudnn")
+        else:
+            if mask is not None:
+                mask = rearrange(mask, "batch key -> batch 1 1 key")
+            out = jax.nn.dot_product_attention(
+                query, key, value, mask=mask, is_causal=self.causal
+            )
         out = rearrange(out, "batch token head d -> batch token (head d)")
         return Dense(width, init_std=self.out_std, dtype=self.dtype, name="out")(out)
 

@@ -1,7 +1,8 @@
 """Published sizes of the towers, by their names in the literature.
 
 Image: Dosovitskiy et al. 2021, Touvron et al. 2021 (Ti, S). Text: the tower that
-CLIP (B, L; Radford et al. 2021, table 20) and OpenCLIP (S, H) pair with them.
+CLIP (B, L; Radford et al. 2021, table 20) and OpenCLIP (S, H) pair with them. SigLIP
+(Zhai et al. 2023) pairs towers of one shape; So400m is Alabdulmohsin et al. 2023.
 """
 
 from vlp_jax.core.errors import ConfigError
@@ -13,6 +14,7 @@ VIT = {
     "B": dict(width=768, depth=12, heads=12),
     "L": dict(width=1024, depth=24, heads=16),
     "H": dict(width=1280, depth=32, heads=16),
+    "So400m": dict(width=1152, depth=27, heads=16, mlp_ratio=4304 / 1152),
 }
 TEXT = {
     "Ti": dict(width=192, depth=12, heads=3),
@@ -23,7 +25,7 @@ TEXT = {
 }
 
 
-def vit(size: str) -> dict[str, int]:
+def vit(size: str) -> dict[str, int | float]:
     """Settings of a vision transformer named like 'B/32' (size / patch pixels)."""
     letter, _, patch = size.partition("/")
     if not patch.isdigit():
@@ -33,6 +35,11 @@ def vit(size: str) -> dict[str, int]:
     return lookup(VIT, letter, "vision transformer size") | {"patch_size": int(patch)}
 
 
-def text(size: str) -> dict[str, int]:
+def text(size: str) -> dict[str, int | float]:
     """Settings of a text transformer named like 'B'."""
     return dict(lookup(TEXT, size, "text transformer size"))
+
+
+def siglip_text(size: str) -> dict[str, int | float]:
+    """Settings of SigLIP's text tower: those of the image tower of the same name."""
+    return dict(lookup(VIT, size, "SigLIP text size"))

@@ -1,4 +1,4 @@
-"""The causal text transformer as CLIP has it."""
+"""The text transformer as CLIP has it."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.models.layers import LayerNorm
-from vlp_jax.models.transformer import Transformer
+from vlp_jax.models.towers import Tower
 
 # Position [B] of the token that stands for the whole text.
 POOLS = {
@@ -18,27 +18,19 @@ POOLS = {
 }
 
 
-class TextTransformer(nn.Module):
-    """Text tower: token and position embeddings, causal transformer, pooled token.
+class TextTransformer(Tower, kw_only=True):
+    """Text tower: token and position embeddings, transformer, pooled token.
 
     Radford et al. 2021 (arXiv:2103.00020), section 2.4. In a causal tower nothing
-    after the end of the text reaches the pooled token, so padding needs no mask.
+    after the end of the text reaches the pooled token, so padding needs no mask; a
+    tower that reads the last position reads padding, and sees it on purpose.
     """
 
     vocab_size: int
     length: int
-    width: int
-    depth: int
-    heads: int
     eos_id: int
-    mlp_ratio: float = 4.0
-    activation: str = "quick_gelu"
     causal: bool = True
     pool: str = "first_eos"
-    norm_epsilon: float = 1e-5
-    remat: str = "none"
-    scan: bool = False
-    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -62,18 +54,10 @@ class TextTransformer(nn.Module):
             (self.length, self.width),
         )
         x = embedding[tokens] + position[: tokens.shape[1]]
-        x = Transformer(
-            depth=self.depth,
-            heads=self.heads,
-            hidden=round(self.width * self.mlp_ratio),
-            activation=self.activation,
-            causal=self.causal,
-            norm_epsilon=self.norm_epsilon,
-            remat=self.remat,
-            scan=self.scan,
-            dtype=self.dtype,
-            name="encoder",
-        )(x.astype(self.dtype), None if self.causal else mask)
+        sees_padding = self.causal or self.pool == "last"
+        x = self.encode(
+            x.astype(self.dtype), None if sees_padding else mask, self.causal
+        )
         at = lookup(POOLS, self.pool, "text pooling")(tokens, self.eos_id)
         pooled = jnp.take_along_axis(x, at[:, None, None], axis=1)[:, 0]
         return LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")(pooled)

@@ -1,4 +1,4 @@
-"""A pre-norm transformer: the trunk of both towers."""
+"""A pre-norm transformer: the trunk of every tower."""
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ class Block(nn.Module):
     activation: str = "quick_gelu"
     causal: bool = False
     norm_epsilon: float = 1e-5
+    attention: str = "xla"
     dtype: str = "float32"
 
     @nn.compact
@@ -38,7 +39,13 @@ class Block(nn.Module):
         in_std, out_std = width**-0.5, (2 * self.depth * width) ** -0.5
         h = LayerNorm(self.norm_epsilon, self.dtype, name="norm_1")(x)
         x = x + Attention(
-            self.heads, self.causal, in_std, out_std, self.dtype, name="attention"
+            self.heads,
+            self.causal,
+            self.attention,
+            in_std,
+            out_std,
+            self.dtype,
+            name="attention",
         )(h, mask)
         h = LayerNorm(self.norm_epsilon, self.dtype, name="norm_2")(x)
         x = x + MLP(
@@ -67,6 +74,7 @@ class Transformer(nn.Module):
     activation: str = "quick_gelu"
     causal: bool = False
     norm_epsilon: float = 1e-5
+    attention: str = "xla"
     remat: str = "none"
     scan: bool = False
     dtype: str = "float32"
@@ -85,6 +93,7 @@ class Transformer(nn.Module):
             activation=self.activation,
             causal=self.causal,
             norm_epsilon=self.norm_epsilon,
+            attention=self.attention,
             dtype=self.dtype,
         )
         names = [f"block_{i}" for i in range(self.depth)]

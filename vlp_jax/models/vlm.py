@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from vlp_jax.core.errors import check_range
+from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.models.layers import Dense
 
 
@@ -19,7 +19,8 @@ class TwoTower(nn.Module):
     """Two encoders that meet in one embedding space (CLIP, arXiv:2103.00020).
 
     `logit_scale` is the logarithm of the scale s, as in every published checkpoint;
-    `logit_bias` exists only where its initial value is given (SigLIP).
+    `logit_bias` exists only where its initial value is given. SigLIP gives one, leaves
+    out the image projection and has a bias in the text projection.
     """
 
     image: nn.Module
@@ -29,20 +30,29 @@ class TwoTower(nn.Module):
     image_std: tuple[float, float, float]
     logit_scale_init: float = 2.6592600  # ln(1 / 0.07)
     logit_bias_init: float | None = None
+    project_image: bool = True
+    text_projection_bias: bool = False
 
     def setup(self):
         check_range("model.embedding_size", self.embedding_size, 1)
 
-        def projection(tower):
+        def projection(tower, use_bias):
             return Dense(
                 self.embedding_size,
-                use_bias=False,
+                use_bias=use_bias,
                 init_std=tower.width**-0.5,
                 dtype=tower.dtype,
             )
 
-        self.image_projection = projection(self.image)
-        self.text_projection = projection(self.text)
+        if self.project_image:
+            self.image_projection = projection(self.image, False)
+        elif self.image.width != self.embedding_size:
+            raise ConfigError(
+                f"without an image projection (model.project_image) "
+                f"model.embedding_size is the width of the image tower, "
+                f"{self.image.width}; it is {self.embedding_size}"
+            )
+        self.text_projection = projection(self.text, self.text_projection_bias)
         constant = nn.initializers.constant
         self.logit_scale = self.param(
             "logit_scale", constant(self.logit_scale_init), ()
@@ -58,7 +68,10 @@ class TwoTower(nn.Module):
         """L2-normalised float32 embeddings of RGB pictures."""
         mean, std = jnp.array(self.image_mean), jnp.array(self.image_std)
         pixels = (images.astype(jnp.float32) / 255 - mean) / std
-        return l2_normalise(self.image_projection(self.image(pixels)))
+        pooled = self.image(pixels)
+        if self.project_image:
+            pooled = self.image_projection(pooled)
+        return l2_normalise(pooled)
 
     def encode_text(
         self,

@@ -1,5 +1,13 @@
 """Losses by name. To add one, write objectives/<name>.py and a line here."""
 
-from vlp_jax.objectives.contrastive import Contrastive
+from vlp_jax.objectives.contrastive import Contrastive, NTXent
+from vlp_jax.objectives.nce import BinaryNCE, InfoNCE
+from vlp_jax.objectives.sigmoid import Sigmoid
 
-OBJECTIVES = {"contrastive": Contrastive}
+OBJECTIVES = {
+    "contrastive": Contrastive,
+    "sigmoid": Sigmoid,
+    "info_nce": InfoNCE,
+    "binary_nce": BinaryNCE,
+    "nt_xent": NTXent,
+}

@@ -24,6 +24,11 @@ class Mixture:
     def needs(self) -> tuple[Need, ...]:
         return tuple(need for o in self.active.values() for need in o.needs)
 
+    def describe(self, batch: int) -> dict[str, str]:
+        """How each objective computes its loss, where it says so."""
+        active = self.active.items()
+        return {k: o.describe(batch) for k, o in active if hasattr(o, "describe")}
+
     def initial_state(self) -> dict[str, PyTree]:
         return {name: o.initial_state() for name, o in self.active.items()}
 

@@ -31,6 +31,11 @@ def max_over_rows(x: jax.Array) -> jax.Array:
     return lax.pmax(x, BATCH_AXES)
 
 
+def mean_over_rows(x: jax.Array) -> jax.Array:
+    """The mean of [b] over the rows of all devices."""
+    return lax.pmean(x.mean(), BATCH_AXES)
+
+
 def gather_rows(x: jax.Array) -> jax.Array:
     """[b, ...] on each device -> [B, ...], all rows in the batch's order."""
     return lax.all_gather(x, BATCH_AXES, tiled=True)
@@ -39,6 +44,18 @@ def gather_rows(x: jax.Array) -> jax.Array:
 def sum_to_own_rows(x: jax.Array) -> jax.Array:
     """[B, ...] on each device -> [b, ...]: the sum over devices of the own rows."""
     return lax.psum_scatter(x, BATCH_AXES, tiled=True)
+
+
+def to_next(tree):
+    """Hands the arrays of this device to the next one, around the ring of devices."""
+    devices = lax.axis_size(BATCH_AXES)
+    steps = [(i, (i + 1) % devices) for i in range(devices)]
+    return jax.tree.map(lambda x: lax.ppermute(x, BATCH_AXES, steps), tree)
+
+
+def row_devices() -> int:
+    """Over how many devices the rows are split."""
+    return lax.axis_size(BATCH_AXES)
 
 
 def own_rows(x: jax.Array, rows: int) -> jax.Array:

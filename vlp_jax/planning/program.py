@@ -29,6 +29,7 @@ from vlp_jax.parallel.mesh import batch_devices, check_batch_size
 from vlp_jax.parallel.sharding import BATCH, placed_shapes
 from vlp_jax.planning import hlo
 from vlp_jax.planning.flops import matmul_flops
+from vlp_jax.training.state import variables_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,7 @@ class StepProgram:
 
     @property
     def parameters(self) -> int:
-        return trees.count(self.state.params)
+        return trees.count(variables_of(self.state)["params"])
 
     @functools.cached_property
     def state_bytes(self) -> float:
@@ -136,6 +137,7 @@ class StepProgram:
 
     def _forward(self, params, batch, key):
         """The live outputs that the objectives need."""
+        params = trees.merge(params, self.state.frozen)
         variables = {"live": {"params": params, **self.state.variables}}
         needs = [n for n in self.learner.objective.needs if n.parameters == "live"]
         return compute_outputs(self.learner.model)(variables, needs, batch, key)[0]

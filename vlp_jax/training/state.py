@@ -8,6 +8,7 @@ import optax
 from flax import struct
 from jax.sharding import Mesh
 
+from vlp_jax.core import trees
 from vlp_jax.core.types import PyTree
 from vlp_jax.parallel.sharding import Rules, placed_shapes, tree_shardings
 
@@ -15,11 +16,12 @@ from vlp_jax.parallel.sharding import Rules, placed_shapes, tree_shardings
 @struct.dataclass
 class TrainState:
     step: jax.Array  # int32 scalar: steps done, and so the position in the data
-    params: PyTree
+    params: PyTree  # those that train
     variables: PyTree  # other collections of the model, such as batch statistics
     opt_state: PyTree
     objective_state: PyTree
     ema: PyTree  # moving average of params; () when not kept
+    frozen: PyTree = struct.field(default_factory=dict)  # the parameters that stay
 
 
 def make_state(
@@ -28,10 +30,17 @@ def make_state(
     objective_state: PyTree,
     keep_ema: bool,
     seed: int,
+    trains: Callable[[str], bool] | None = None,
 ) -> TrainState:
-    """A fresh state. Called under jit, so that no device ever holds all of it."""
+    """A fresh state. Called under jit, so that no device ever holds all of it.
+
+    `trains` tells by its path whether a parameter is trained; None: all are. The
+    optimizer never hears of the others.
+    """
     variables = dict(init(jax.random.key(seed)))
-    params = variables.pop("params")
+    params, frozen = variables.pop("params"), {}
+    if trains is not None:
+        params, frozen = trees.split(params, trains)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -39,6 +48,7 @@ def make_state(
         opt_state=optimizer.init(params),
         objective_state=objective_state,
         ema=jax.tree.map(jnp.copy, params) if keep_ema else (),
+        frozen=frozen,
     )
 
 
@@ -48,33 +58,50 @@ def state_shapes(make: Callable[[], TrainState], mesh: Mesh, rules: Rules = ()):
     return placed_shapes(shapes, tree_shardings(shapes, mesh, rules))
 
 
-def create_sharded(make: Callable[[], TrainState], mesh: Mesh, rules: Rules = ()):
-    """A fresh state, made in its shards."""
+def create_sharded(
+    make: Callable[..., TrainState], mesh: Mesh, rules: Rules = (), arguments=()
+):
+    """A fresh state, made in its shards; `arguments` are arrays that `make` takes."""
     places = jax.tree.map(lambda x: x.sharding, state_shapes(make, mesh, rules))
-    return jax.jit(make, out_shardings=places)()
+    return jax.jit(make, out_shardings=places)(*arguments)
+
+
+def variables_of(state: TrainState, weights: str = "model") -> dict[str, PyTree]:
+    """What the model is applied with; `weights`: 'model', or 'ema' for the average."""
+    params = state.ema if weights == "ema" else state.params
+    return {"params": trees.merge(params, state.frozen), **state.variables}
 
 
 def items_of(state: TrainState) -> dict[str, PyTree]:
     """The state as the items of a checkpoint; `ema` only where one is kept."""
     items = {
-        "model": {"params": state.params, **state.variables},
+        "model": variables_of(state),
         "training": {
             "step": state.step,
             "optimizer": state.opt_state,
             "objectives": state.objective_state,
         },
     }
-    return items | ({"ema": state.ema} if state.ema != () else {})
+    if state.ema != ():
+        items["ema"] = variables_of(state, "ema")["params"]
+    return items
 
 
-def state_from(items: dict[str, PyTree]) -> TrainState:
-    """The inverse of items_of."""
+def state_from(
+    items: dict[str, PyTree], trains: Callable[[str], bool] | None = None
+) -> TrainState:
+    """The inverse of items_of; `trains` as in make_state."""
     variables = dict(items["model"])
+    params, ema, frozen = variables.pop("params"), items.get("ema", ()), {}
+    if trains is not None:
+        params, frozen = trees.split(params, trains)
+        ema = trees.split(ema, trains)[0] if ema != () else ()
     return TrainState(
         step=items["training"]["step"],
-        params=variables.pop("params"),
+        params=params,
         variables=variables,
         opt_state=items["training"]["optimizer"],
         objective_state=items["training"]["objectives"],
-        ema=items.get("ema", ()),
+        ema=ema,
+        frozen=frozen,
     )

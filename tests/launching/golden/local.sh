@@ -1,0 +1,1 @@
+JAX_COORDINATOR_ADDRESS=127.0.0.1:PORT JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:PORT JAX_NUM_PROCESSES=1 JAX_PROCESS_ID=0 python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart

@@ -1,0 +1,2 @@
+JAX_COORDINATOR_ADDRESS=127.0.0.1:PORT JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:PORT JAX_NUM_PROCESSES=2 JAX_PROCESS_ID=0 CUDA_VISIBLE_DEVICES=0,1,2,3 python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart &
+JAX_COORDINATOR_ADDRESS=127.0.0.1:PORT JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:PORT JAX_NUM_PROCESSES=2 JAX_PROCESS_ID=1 CUDA_VISIBLE_DEVICES=4,5,6,7 python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart >> runs/launch/quickstart.1.log 2>&1

@@ -1,0 +1,148 @@
+"""HF's SiglipModel and our towers with the same weights, small enough for a test."""
+
+import numpy as np
+
+from tests.models.clip_pair import linear, norm, patches, same, transposed, trunk
+from vlp_jax.models.siglip import SiglipText, SiglipViT
+from vlp_jax.models.vlm import TwoTower
+
+SIZE, PATCH, LENGTH, VOCABULARY = 12, 4, 10, 40
+IMAGE = dict(width=24, depth=2, heads=3)
+TEXT = dict(width=16, depth=2, heads=2)
+HIDDEN = {"image": 62, "text": 64}  # one no multiple of the width, as So400m's
+POOL = "vision_model.head"
+
+
+def part(index, change):
+    """One of query, key and value, which torch's attention stacks."""
+    return lambda x: change(np.split(x, 3)[index])
+
+
+def stacked_attention(ours, theirs):
+    table = linear(f"{ours}/out", f"{theirs}.out_proj")
+    for index, name in enumerate(("query", "key", "value")):
+        table |= {
+            f"{ours}/{name}/kernel": (
+                f"{theirs}.in_proj_weight",
+                part(index, transposed),
+            ),
+            f"{ours}/{name}/bias": (f"{theirs}.in_proj_bias", part(index, same)),
+        }
+    return table
+
+
+# our path -> (their key, tensor change)
+TABLE = {
+    "logit_scale": ("logit_scale", np.squeeze),
+    "logit_bias": ("logit_bias", np.squeeze),
+    "image/patch_embedding/kernel": (
+        "vision_model.embeddings.patch_embedding.weight",
+        patches,
+    ),
+    "image/patch_embedding/bias": (
+        "vision_model.embeddings.patch_embedding.bias",
+        same,
+    ),
+    "image/position_embedding": (
+        "vision_model.embeddings.position_embedding.weight",
+        same,
+    ),
+    "text/token_embedding": ("text_model.embeddings.token_embedding.weight", same),
+    "text/position_embedding": (
+        "text_model.embeddings.position_embedding.weight",
+        same,
+    ),
+    "image/pool/probe": (f"{POOL}.probe", np.squeeze),
+    **stacked_attention("image/pool/attention", f"{POOL}.attention"),
+    **norm("image/pool/norm", f"{POOL}.layernorm"),
+    **linear("image/pool/mlp/in", f"{POOL}.mlp.fc1"),
+    **linear("image/pool/mlp/out", f"{POOL}.mlp.fc2"),
+    **norm("image/norm_post", "vision_model.post_layernorm"),
+    **norm("text/norm_post", "text_model.final_layer_norm"),
+    **linear("text_projection", "text_model.head"),
+    **trunk("image", "vision_model", IMAGE["depth"]),
+    **trunk("text", "text_model", TEXT["depth"]),
+}
+
+
+def hf_model():
+    """SiglipModel in float32 whose weights are large enough to matter."""
+    import torch
+    from transformers import SiglipConfig, SiglipModel
+
+    def shape(tower, width, depth, heads):
+        return dict(
+            hidden_size=width,
+            intermediate_size=HIDDEN[tower],
+            num_hidden_layers=depth,
+            num_attention_heads=heads,
+        )
+
+    config = SiglipConfig(
+        vision_config=shape("image", **IMAGE) | dict(image_size=SIZE, patch_size=PATCH),
+        text_config=shape("text", **TEXT)
+        | dict(
+            vocab_size=VOCABULARY,
+            max_position_embeddings=LENGTH,
+            projection_size=IMAGE["width"],
+        ),
+        attn_implementation="eager",
+    )
+    model = SiglipModel(config).float().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            is_gain = "norm" in name and name.endswith("weight")
+            parameter.copy_(0.3 * noise + (1.0 if is_gain else 0.0))
+        model.logit_scale.fill_(1.5)  # HF starts both at 0
+        model.logit_bias.fill_(-2.0)
+    return model
+
+
+def our_model(**settings):
+    """TwoTower of the same shape."""
+
+    def ratio(tower, width):
+        return HIDDEN[tower] / width
+
+    return TwoTower(
+        image=SiglipViT(
+            image_size=SIZE,
+            patch_size=PATCH,
+            mlp_ratio=ratio("image", IMAGE["width"]),
+            **IMAGE,
+            **settings,
+        ),
+        text=SiglipText(
+            vocab_size=VOCABULARY,
+            length=LENGTH,
+            eos_id=1,
+            mlp_ratio=ratio("text", TEXT["width"]),
+            **TEXT,
+            **settings,
+        ),
+        embedding_size=IMAGE["width"],
+        image_mean=(0.5,) * 3,
+        image_std=(0.5,) * 3,
+        logit_scale_init=np.log(10.0),
+        logit_bias_init=-10.0,
+        project_image=False,
+        text_projection_bias=True,
+    )
+
+
+def translate(theirs):
+    """{their key: array} -> {our path: array}; every key is used."""
+    assert {key for key, _ in TABLE.values()} == set(theirs)
+    return {path: change(theirs[key]) for path, (key, change) in TABLE.items()}
+
+
+def captions(rows=6):
+    """Token ids and mask of texts of several lengths; end and padding are both 1."""
+    rng = np.random.default_rng(1)
+    ids = rng.integers(3, VOCABULARY, (rows, LENGTH)).astype(np.int32)
+    lengths = np.array([LENGTH, 2, 5, 7, 4, 9][:rows])[:, None]
+    mask = np.arange(LENGTH) < lengths
+    ids[~mask | (np.arange(LENGTH) == lengths - 1)] = 1
+    return ids, mask

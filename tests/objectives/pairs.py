@@ -1,0 +1,104 @@
+"""Embeddings to try losses on, and the losses in float64."""
+
+import math
+
+import jax
+import numpy as np
+
+from vlp_jax.parallel.mesh import MeshSpec
+
+MESHES = [(1, 1), (2, 1), (4, 1), (8, 1), (4, 2), (2, 4), (2, 2, 2)]
+
+
+def make_mesh(*sizes):
+    return MeshSpec(*sizes).make(jax.devices()[: math.prod(sizes)])
+
+
+def unit(x):
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def random_pairs(batch, width, likeness=0.5, seed=0):
+    """Unit embeddings of which the pairs are somewhat alike."""
+    rng = np.random.default_rng(seed)
+    image, noise = rng.normal(size=(2, batch, width))
+    return unit(image), unit(likeness * image + noise)
+
+
+def some_valid(batch):
+    valid = np.ones(batch, bool)
+    valid[[1, 2, batch // 2, batch - 1]] = False
+    return valid
+
+
+def distinct(batch):
+    return np.arange(batch, dtype=np.int32)
+
+
+def some_keys(batch):
+    """Keys of which some are the same as their neighbour's or another far away."""
+    keys = distinct(batch)
+    keys[3], keys[batch - 2], keys[batch // 3] = keys[4], keys[0], keys[0]
+    return keys
+
+
+def softmax_reference(image, text, logit_scale, valid, keys=None, weights=(0.5, 0.5)):
+    """The softmax loss and its gradients in float64, so that nothing cancels.
+
+    With S_kk the positive, CE = softplus(logsumexp(negatives) - S_kk).
+    """
+    keys = (distinct(len(image)) if keys is None else keys)[valid]
+    i, t = image[valid].astype(np.float64), text[valid].astype(np.float64)
+    scale = np.exp(np.float64(logit_scale))
+    logits = scale * i @ t.T
+    positive = np.diag(logits).copy()
+    logits[keys[:, None] == keys] = -np.inf
+    total, slopes, scale_gradient = 0.0, np.zeros_like(logits), 0.0
+    for negatives, weight in zip((logits, logits.T), weights, strict=True):
+        margin = np.logaddexp.reduce(negatives, axis=1) - positive
+        loss = np.logaddexp(0, margin)
+        total += weight * loss.sum()
+        gap = np.where(np.isfinite(negatives), negatives - positive[:, None], -1e9)
+        softmax = np.exp(gap - loss[:, None])
+        scale_gradient += weight * (softmax * gap).sum()
+        np.fill_diagonal(softmax, -np.exp(-np.logaddexp(0, -margin)))
+        slopes += weight * (softmax if negatives is logits else softmax.T)
+    gradients = np.zeros(image.shape), np.zeros(text.shape)
+    gradients[0][valid], gradients[1][valid] = (
+        scale * slopes @ t,
+        scale * slopes.T @ i,
+    )
+    return total, *gradients, scale_gradient
+
+
+def error(given, expected):
+    """max |difference| / max |reference|; scalars floored at 1e-6."""
+    given, expected = np.asarray(given, np.float64), np.asarray(expected)
+    floor = 1e-6 if expected.ndim == 0 else 0.0
+    return np.abs(given - expected).max() / max(np.abs(expected).max(), floor)
+
+
+def errors(value_and_gradients, expected):
+    value, gradients = value_and_gradients
+    return [error(a, b) for a, b in zip((value, *gradients), expected, strict=True)]
+
+
+def sigmoid_reference(image, text, logit_scale, logit_bias, valid, keys=None):
+    """The sigmoid loss and its gradients in float64."""
+    keys = (distinct(len(image)) if keys is None else keys)[valid]
+    i, t = image[valid].astype(np.float64), text[valid].astype(np.float64)
+    scaled = np.exp(np.float64(logit_scale)) * i @ t.T
+    logits = scaled + np.float64(logit_bias)
+    own = np.eye(len(keys), dtype=bool)
+    sign = np.where(own, 1.0, -1.0)
+    counts = own | (keys[:, None] != keys)
+    total = np.logaddexp(0, -sign * logits)[counts].sum()
+    slopes = np.where(counts, -sign * np.exp(-np.logaddexp(0, sign * logits)), 0)
+    gradients = np.zeros(image.shape), np.zeros(text.shape)
+    scale = np.exp(np.float64(logit_scale))
+    gradients[0][valid], gradients[1][valid] = scale * slopes @ t, scale * slopes.T @ i
+    return total, *gradients, (slopes * scaled).sum(), slopes.sum()
+
+
+def value_and_gradients(loss, inputs=3):
+    return jax.jit(jax.value_and_grad(loss, argnums=tuple(range(inputs))))

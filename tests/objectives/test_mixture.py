@@ -1,0 +1,88 @@
+"""Several objectives as one: weights, metrics, what is left out."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tests.objectives.pairs import (
+    error,
+    make_mesh,
+    random_pairs,
+    softmax_reference,
+    some_valid,
+)
+from vlp_jax.core.types import Need, Term
+from vlp_jax.objectives.contrastive import Contrastive
+from vlp_jax.objectives.mixture import Mixture
+
+
+class Spread:
+    """A second objective: the sum of squares of the text embeddings."""
+
+    scope = "global"
+    needs = (Need("text_embedding"), Need("valid"))
+
+    def initial_state(self):
+        return ()
+
+    def __call__(self, outputs, step, state):
+        text, valid = (outputs[need] for need in self.needs)
+        return Term(jnp.square(text).sum(), valid.sum().astype(jnp.float32))
+
+
+def mixture_gradients(**weights):
+    mesh = make_mesh(2, 4)
+    known = {"contrastive": Contrastive(mesh, tile_size=5), "spread": Spread()}
+    mixture = Mixture({name: known[name] for name in weights}, weights)
+    image, text = random_pairs(16, 8)
+    inputs = {"image_embedding": image, "text_embedding": text, "logit_scale": 2.0}
+
+    @jax.jit
+    def value_and_gradients(inputs):
+        def loss(inputs):
+            outputs = {Need(name): x for name, x in inputs.items()}
+            outputs[Need("valid")] = jnp.asarray(some_valid(16))
+            return mixture(outputs, jnp.int32(0), mixture.initial_state())[:2]
+
+        return jax.value_and_grad(loss, has_aux=True)(inputs)
+
+    (value, metrics), gradients = value_and_gradients(inputs)
+    return value, metrics, gradients, mixture
+
+
+def test_objective_divides_by_the_valid_pairs():
+    value, metrics, gradients, _ = mixture_gradients(contrastive=1.0)
+    image, text = random_pairs(16, 8)
+    total, *expected = softmax_reference(image, text, 2.0, some_valid(16))
+    assert error(value, total / 12) <= 1e-5
+    names = ("image_embedding", "text_embedding", "logit_scale")
+    for name, gradient in zip(names, expected, strict=True):
+        assert error(gradients[name], gradient / 12) <= 1e-5
+    assert metrics["contrastive/loss"] == metrics["loss"] == value
+    np.testing.assert_allclose(metrics["contrastive/scale"], math.exp(2), rtol=1e-6)
+
+
+def test_weight_zero_removes_a_term_exactly():
+    *alone, mixture_alone = mixture_gradients(contrastive=1.0)
+    *with_zero, mixture = mixture_gradients(contrastive=1.0, spread=0.0)
+    assert set(mixture.needs) == set(mixture_alone.needs)
+    assert mixture.initial_state().keys() == {"contrastive"}
+    jax.tree.map(np.testing.assert_array_equal, with_zero, alone)
+    _, _, gradients, mixture = mixture_gradients(contrastive=0.0, spread=1.0)
+    assert Need("image_embedding") not in mixture.needs
+    assert not np.asarray(gradients["image_embedding"]).any()
+
+
+def test_gradient_of_a_mixture_is_the_weighted_sum():
+    _, _, contrastive, _ = mixture_gradients(contrastive=1.0)
+    _, _, spread, _ = mixture_gradients(spread=1.0)
+    _, _, scaled, _ = mixture_gradients(contrastive=0.25)
+    _, metrics, both, _ = mixture_gradients(contrastive=0.25, spread=3.0)
+    for name in contrastive:
+        np.testing.assert_allclose(scaled[name], contrastive[name] / 4, rtol=1e-6)
+        expected = 0.25 * np.float64(contrastive[name]) + 3 * np.float64(spread[name])
+        assert error(both[name], expected) <= 1e-6
+    terms = 0.25 * metrics["contrastive/loss"] + 3 * metrics["spread/loss"]
+    np.testing.assert_allclose(metrics["loss"], terms, rtol=1e-6)

@@ -1,0 +1,107 @@
+"""What towers share: the settings of their transformer, and how pictures enter it."""
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from vlp_jax.core.errors import ConfigError, check_range
+from vlp_jax.models.layers import Dense
+from vlp_jax.models.transformer import Transformer
+
+
+class Tower(nn.Module, kw_only=True):
+    """A transformer and its settings; what comes before and after is the tower's own.
+
+    attention: 'xla', or 'cudnn' (GPU, bfloat16; it pays from about 200 tokens).
+    remat: a key of REMAT_POLICIES. dtype: of the computation, parameters are float32.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: float = 4.0
+    activation: str = "quick_gelu"
+    norm_epsilon: float = 1e-5
+    attention: str = "xla"
+    remat: str = "none"
+    scan: bool = False
+    dtype: str = "float32"
+
+    def encode(
+        self,
+        tokens: Float[Array, "batch token width"],
+        mask: Bool[Array, "batch token"] | None = None,
+        causal: bool = False,
+    ) -> Float[Array, "batch token width"]:
+        """The tokens after the last block."""
+        return Transformer(
+            depth=self.depth,
+            heads=self.heads,
+            hidden=self.hidden,
+            activation=self.activation,
+            causal=causal,
+            norm_epsilon=self.norm_epsilon,
+            attention=self.attention,
+            remat=self.remat,
+            scan=self.scan,
+            dtype=self.dtype,
+            name="encoder",
+        )(tokens, mask)
+
+    @property
+    def hidden(self) -> int:
+        """Width between the two maps of an MLP."""
+        return round(self.width * self.mlp_ratio)
+
+
+class ImageTower(Tower, kw_only=True):
+    """A tower that reads square pictures as rows of square patches.
+
+    patch_dropout: the share of the patches that training leaves out of every picture.
+    """
+
+    image_size: int
+    patch_size: int
+    patch_dropout: float = 0.0
+
+    def embed_patches(
+        self, images: Float[Array, "batch height column 3"], use_bias: bool
+    ) -> Float[Array, "batch patch width"]:
+        """One token for each patch, row by row."""
+        size, patch = self.image_size, self.patch_size
+        if images.shape[1:] != (size, size, 3):
+            raise ConfigError(
+                f"the image tower was built for {size}x{size} pixels and got "
+                f"{images.shape[1]}x{images.shape[2]}; set preprocessing.image_size"
+            )
+        if patch < 1 or size % patch:
+            raise ConfigError(
+                f"image_size {size} is not a multiple of model.image.patch_size {patch}"
+            )
+        # A strided convolution is this product; as a product it is faster on CPU.
+        patches = rearrange(
+            images, "b (row p) (column q) c -> b (row column) (p q c)", p=patch, q=patch
+        )
+        return Dense(
+            self.width, use_bias=use_bias, dtype=self.dtype, name="patch_embedding"
+        )(patches)
+
+    def drop_patches(
+        self, tokens: Float[Array, "batch patch width"]
+    ) -> Float[Array, "batch kept width"]:
+        """A random choice of the tokens, another one for every picture.
+
+        Only in training, that is where there is a key 'dropout' (FLIP: Li et al. 2023,
+        arXiv:2212.00794, which masks 50 to 75 %). The tokens carry their positions.
+        At least one is kept.
+        """
+        check_range("model.image.patch_dropout", self.patch_dropout, 0, 1)
+        if not self.patch_dropout or not self.has_rng("dropout"):
+            return tokens
+        batch, patches, _ = tokens.shape
+        kept = max(1, round(patches * (1 - self.patch_dropout)))
+        noise = jax.random.uniform(self.make_rng("dropout"), (batch, patches))
+        chosen = jnp.argsort(noise, axis=1)[:, :kept, None]
+        return jnp.take_along_axis(tokens, chosen, axis=1)
