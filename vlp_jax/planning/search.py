@@ -81,8 +81,8 @@ class Search:
         if self.answers[best].needed > (1 - ROOM) * self.limit:
             return []
         target = self._predicted(best)
-        if too_large is not None:
-            target = min(target, (best + too_large) // 2)
+        if too_large is not None and target >= too_large:
+            target = (best + too_large) // 2
         tried = {round_down(target), round_down(best + int(SAFE * (target - best)))}
         return sorted(p for p in tried if p > best)
 
