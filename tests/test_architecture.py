@@ -25,7 +25,7 @@ LAYERS = [
         "porting",
     },
     {"build", "recipe"},
-    {"trained", "cli"},
+    {"trained", "learner", "cli"},
     {"runs"},
     {"planning", "launching"},
     {"train", "evaluate", "port", "plan", "launch", "demo"},  # programs
@@ -34,6 +34,7 @@ LAYERS = [
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 FREE = {
     "cli",
+    "learner",
     "runs",
     "trained",
     "recipe",
@@ -71,8 +72,10 @@ ONLY_IN = {
         "recipe.py",
         "runs.py",
         "trained.py",
+        "learner.py",
         "cli.py",
         "launching/spec.py",
+        "planning/",
     ),
     "orbax": ("checkpoint/",),
     "grain": ("data/",),

@@ -15,7 +15,7 @@ from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
-from vlp_jax.training.state import make_state, state_shapes
+from vlp_jax.training.state import variables_of
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p.relative_to(ROOT) for p in (ROOT / "configs").rglob("*.py"))
@@ -71,25 +71,14 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
         assert config.tokenizer.length == tokenizer.length
         monkeypatch.setattr(runs.TrainingRun, "_tokenizer", lambda run: tokenizer)
     run = runs.TrainingRun(config, tmp_path / "run")
-    image_size, length = run.preprocessing.image_size, run.tokenizer.length
-
-    def make():
-        return make_state(
-            build.init_function(run.model, image_size, length),
-            run.optimizer,
-            run.objective.initial_state(),
-            config.ema_decay is not None,
-            config.seed,
-        )
-
-    shapes = state_shapes(make, run.mesh)
-    parameters = trees.count(shapes.params)
+    shapes = run.learner.state_shapes()
+    parameters = trees.count(variables_of(shapes)["params"])
     said = re.search(r"([\d.]+) M parameters", load(Path(name)).__doc__)
     assert said is None or float(said[1]) == pytest.approx(parameters / 1e6, abs=0.05)
     assert parameters > 1e5
     assert run.plan.last_step == config.steps
-    assert run.objective.active
-    rate = run.learning_rate
+    assert run.learner.objective.active
+    rate = run.learner.learning_rate
     assert float(rate(config.learning_rate.warmup_steps)) == pytest.approx(
         config.learning_rate.peak
     )

@@ -186,8 +186,8 @@ def make_bounds(config: ConfigDict) -> dict[str, tuple[float, float]]:
     return bounds
 
 
-def make_mesh(config: ConfigDict) -> jax.sharding.Mesh:
-    return call(MeshSpec, keywords(config.mesh), "mesh").make()
+def make_mesh(config: ConfigDict, devices=None) -> jax.sharding.Mesh:
+    return call(MeshSpec, keywords(config.mesh), "mesh").make(devices)
 
 
 def init_function(model: TwoTower, image_size: int, length: int):

@@ -1,9 +1,10 @@
 """Puts the objects of build.py together to a training run."""
 
+import functools
 import json
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -20,17 +21,18 @@ from vlp_jax.checkpoint.storage import (
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError, RunError, check_range
 from vlp_jax.core.logs import MetricsWriter, say
-from vlp_jax.core.lookup import call, lookup
+from vlp_jax.core.lookup import lookup
+from vlp_jax.core.wandb import WandbBoard
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import Order
 from vlp_jax.data.pairs import PairSamples
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
-from vlp_jax.models.outputs import compute_outputs
+from vlp_jax.learner import Learner
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.hosts import check_same
 from vlp_jax.parallel.mesh import check_batch_size
-from vlp_jax.parallel.sharding import jit_update, place_batch, process_share
+from vlp_jax.parallel.sharding import bytes_per_device, place_batch, process_share
 from vlp_jax.trained import (
     CONFIG,
     PROGRESS,
@@ -41,20 +43,9 @@ from vlp_jax.trained import (
     describe_initial,
     saved_tokenizer,
 )
-from vlp_jax.training import schedules
 from vlp_jax.training.loop import Loop, Plan, Progress
-from vlp_jax.training.optimizer import OPTIMIZERS
-from vlp_jax.training.state import (
-    TrainState,
-    create_sharded,
-    items_of,
-    make_state,
-    state_from,
-    state_shapes,
-    variables_of,
-)
-from vlp_jax.training.step import make_train_step
-from vlp_jax.transfer.initialise import with_values
+from vlp_jax.training.profile import profile_steps, profiled
+from vlp_jax.training.state import TrainState, items_of, state_from, variables_of
 
 
 def make_plan(config: ConfigDict) -> Plan:
@@ -64,6 +55,7 @@ def make_plan(config: ConfigDict) -> Plan:
     check_range("seed", config.seed, 0, 2**32 - 1)
     check_range("data.threads", config.data.threads, 0)
     check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)
+    check_range("accumulation", config.accumulation, 1)
     check_range("checkpoint.keep", config.checkpoint.keep, 1)
     check_range("evaluation.every", config.evaluation.every, 0)
     check_range("evaluation.batch_size", config.evaluation.batch_size, 1)
@@ -100,25 +92,17 @@ class TrainingRun:
             raise ConfigError(f"--workdir={workdir} is a file; name a folder")
         self.plan = make_plan(config)
         self.mesh = build.make_mesh(config)
-        check_batch_size(config.batch_size, self.mesh)
-        self.learning_rate = call(
-            schedules.learning_rate,
-            build.keywords(config.learning_rate),
-            "learning_rate",
-            total_steps=config.steps,
+        check_batch_size(config.batch_size, self.mesh, config.accumulation)
+        self.profile = profile_steps(
+            config.profile.first_step, config.profile.steps, self.plan.last_step
         )
-        self.objective = build.make_objective(config, self.mesh)
-        self.bounds = build.make_bounds(config)
         self.source = build.pick(SOURCES, config.data.train, "data.train")
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
         self.first_step = newest_step(workdir)
         self.initial = build.make_initial_weights(config)
         self.tokenizer = self._tokenizer()
-        self.model = build.make_model(config, self.preprocessing, self.tokenizer)
-        self.optimizer = build.pick(
-            OPTIMIZERS, config.optimizer, "optimizer", learning_rate=self.learning_rate
-        )
+        self.learner = Learner(config, self.mesh, self.preprocessing, self.tokenizer)
         self.samples = PairSamples(
             self.source,
             Order(len(self.source), config.seed),
@@ -145,53 +129,35 @@ class TrainingRun:
         """
         self._files = self._description()
         self._check_processes()
-        init = build.init_function(
-            self.model, self.preprocessing.image_size, self.tokenizer.length
-        )
-        trains = build.make_trainable(self.config, init)
-
-        def make(values=()) -> TrainState:
-            return make_state(
-                with_values(init, dict(values)),
-                self.optimizer,
-                self.objective.initial_state(),
-                self.config.ema_decay is not None,
-                self.config.seed,
-                trains,
-            )
-
+        shapes = self.learner.state_shapes()
         if self.first_step:
             folder = find_checkpoint(self.workdir)
-            items = restore(folder, items_of(state_shapes(make, self.mesh)))
+            items = restore(folder, items_of(shapes))
             self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
-            return state_from(items, trains)
+            return state_from(items, self.learner.trains)
         values = {}
         if self.initial:
-            shapes = variables_of(state_shapes(make, self.mesh))["params"]
-            values, found = self.initial.read(shapes)
+            values, found = self.initial.read(variables_of(shapes)["params"])
             describe_initial(self.initial, found, build.resolved(self.config))
-        return create_sharded(make, self.mesh, arguments=(values,))
+        return self.learner.fresh_state(values)
 
     def finish(self, state: TrainState) -> TrainState:
         """Runs the loop to the plan's last step; returns when all is on disk."""
         self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
-        writer = MetricsWriter(self.workdir, self.first_step)
-        step = make_train_step(
-            compute_outputs(self.model),
-            self.objective,
-            self.optimizer,
-            seed=self.config.seed,
-            bounds=self.bounds,
-            ema_decay=self.config.ema_decay,
-        )
+        writer = MetricsWriter(self.workdir, self.first_step, self._board())
         loop = Loop(
             plan=self.plan,
-            train_step=jit_update(step, state),
+            train_step=profiled(
+                self.learner.update(state),
+                self.workdir / "profile",
+                self.profile,
+                self.first_step,
+            ),
             place=lambda arrays: place_batch(arrays, self.mesh),
             describe_bad=self.samples.describe_bad,
             evaluate=self.evaluate,
             save=self.save,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learner.learning_rate,
             writer=writer,
         )
         batches = self.batches()
@@ -202,6 +168,13 @@ class TrainingRun:
             batches.close()
             writer.close()
             self.store.close()
+
+    def _board(self) -> Callable | None:
+        """What makes the board of config.wandb, if one is wanted."""
+        project = self.config.wandb.project
+        if project is None:
+            return None
+        return functools.partial(WandbBoard, project, self.config.name, self.workdir)
 
     def batches(self) -> Iterator:
         """Host batches from the run's first step on."""
@@ -220,7 +193,7 @@ class TrainingRun:
         variables = variables_of(state, self.config.evaluation.weights)
         if self.predictor is None:
             self.predictor = ModelPredictor(
-                self.model,
+                self.learner.model,
                 variables,
                 self.preprocessing,
                 self.tokenizer,
@@ -282,6 +255,10 @@ class TrainingRun:
                 "data": data.encode(),
             }
         )
+
+    def bytes_per_device(self, state: TrainState) -> tuple[int, int]:
+        """(bytes of the state on one device, bytes of all of it)."""
+        return bytes_per_device(state), sum(x.nbytes for x in jax.tree.leaves(state))
 
     def parameters(self, state: TrainState) -> int:
         return trees.count(variables_of(state)["params"])

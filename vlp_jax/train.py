@@ -36,7 +36,7 @@ def main() -> None:
     tokenizer = run.tokenizer
     say(f"  text      {tokenizer.vocab_size:,} tokens, length {tokenizer.length}")
     plan = run.plan
-    for name, how in run.objective.describe(plan.batch_size).items():
+    for name, how in run.learner.objective.describe(plan.batch_size).items():
         say(f"  loss      {name}: {how}")
     passes = plan.last_step * plan.batch_size / len(run.source)
     say(
@@ -46,6 +46,8 @@ def main() -> None:
     state = run.start()
     locked = f", {trees.count(state.frozen):,} of them locked" if state.frozen else ""
     say(f"  model     {run.parameters(state):,} parameters{locked}")
+    held, whole = (size / 1e6 for size in run.bytes_per_device(state))
+    say(f"  state     {held:,.1f} MB on each device, of {whole:,.1f} MB in all")
     if run.first_step:
         say(f"  going on from step {run.first_step} of {workdir}")
         for change in run.changed_settings():

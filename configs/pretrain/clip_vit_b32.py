@@ -27,6 +27,7 @@ def get_config():
     config.data.threads = 16
     config.preprocessing.image_size = 224
     config.tokenizer.update(path="openai/clip-vit-base-patch32", length=77)
+    config.tokenizer.vocab_size = 49_408  # what that name has, for plans without it
 
     config.model.embedding_size = 512
     config.model.image.update(size="B/32", dtype="bfloat16")

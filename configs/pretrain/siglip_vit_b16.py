@@ -31,6 +31,7 @@ def get_config():
     config.tokenizer.update(
         path="google/siglip-base-patch16-224", length=64, canonicalise="siglip"
     )
+    config.tokenizer.vocab_size = 32_000  # what that name has, for plans without it
 
     config.model.embedding_size = 768
     config.model.logit_scale_init = math.log(10)

@@ -1,0 +1,218 @@
+"""The train step of a config on a slice: its shapes, its cost, and its compilation.
+
+Nothing is made of what it describes: no array, no data, no tokenizer. A plan needs of
+the tokenizer only config.tokenizer.vocab_size and length.
+"""
+
+import dataclasses
+import functools
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+from jax.errors import JaxRuntimeError
+from jax.sharding import NamedSharding
+from ml_collections import ConfigDict
+
+from vlp_jax import build
+from vlp_jax.core import trees
+from vlp_jax.core.errors import RunError
+from vlp_jax.core.types import Batch
+from vlp_jax.learner import Learner
+from vlp_jax.models.outputs import compute_outputs
+from vlp_jax.parallel.mesh import batch_devices, check_batch_size
+from vlp_jax.parallel.sharding import BATCH, placed_shapes
+from vlp_jax.planning import hlo
+from vlp_jax.planning.flops import matmul_flops
+from vlp_jax.training.state import variables_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes on one device. `peak` is what must fit: all of it at the same time."""
+
+    arguments: float
+    temporaries: float
+    code: float
+    peak: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler said about a step.
+
+    flops: FLOP that a step really does, remat and loss included, on all devices.
+    needed: bytes on one device. memory: None when the program was refused.
+    """
+
+    seconds: float
+    flops: float
+    needed: float
+    memory: Memory | None = None
+    found: hlo.Found | None = None
+
+
+class StepProgram:
+    """The train step of a config on given devices.
+
+    Args:
+      config: of a training run; its batch_size is not used.
+      devices: of a topology, or of this machine.
+      is_tpu: whether libtpu compiles for them.
+    """
+
+    def __init__(self, config: ConfigDict, devices: Sequence, is_tpu: bool):
+        self.config, self.is_tpu = config, is_tpu
+        self.mesh = build.make_mesh(config, devices)
+        self.devices = len(devices)
+        self.batch_devices = batch_devices(self.mesh)
+        preprocessing = build.make_preprocessing(config)
+        block = config.tokenizer
+        tokenizer = SimpleNamespace(
+            vocab_size=block.vocab_size, length=block.length, eos_id=0
+        )
+        self.learner = Learner(config, self.mesh, preprocessing, tokenizer)
+        self.state = self.learner.state_shapes()
+        self._row = {
+            "image": ((preprocessing.image_size, preprocessing.image_size, 3), "uint8"),
+            "text_tokens": ((block.length,), "int32"),
+            "text_mask": ((block.length,), "bool"),
+            "valid": ((), "bool"),
+            "sample_id": ((), "int32"),
+        }
+
+    def batch(self, rows: int) -> Batch:
+        """Shapes of a batch without places."""
+        return {
+            "pairs": {
+                key: jax.ShapeDtypeStruct((rows, *shape), dtype)
+                for key, (shape, dtype) in self._row.items()
+            }
+        }
+
+    @property
+    def parameters(self) -> int:
+        return trees.count(variables_of(self.state)["params"])
+
+    @functools.cached_property
+    def state_bytes(self) -> float:
+        """Of the whole train state, on one device."""
+        return _device_bytes(self.state)
+
+    @functools.cached_property
+    def gradient_bytes(self) -> float:
+        """Of the gradients, on one device; they are split as the parameters are."""
+        return _device_bytes(self.state.params)
+
+    @functools.cached_property
+    def kept_bytes(self) -> float:
+        """Activations of one pair that the backward pass asks for, before fusion."""
+
+        def residuals(rows: int) -> float:
+            def backward(params, batch, key):
+                return jax.vjp(lambda p: self._forward(p, batch, key), params)[1]
+
+            kept = jax.eval_shape(
+                backward, self.state.params, self.batch(rows), _key_shape()
+            )
+            return sum(_bytes(leaf) for leaf in jax.tree.leaves(kept))
+
+        return residuals(2) - residuals(1)
+
+    @functools.cached_property
+    def model_flops(self) -> float:
+        """FLOP of a pair, forward and backward: three times those of the forward pass.
+
+        Without what remat computes again and without the loss.
+        """
+        forward = jax.make_jaxpr(self._forward)(
+            self.state.params, self.batch(1), _key_shape()
+        )
+        return 3 * matmul_flops(forward)
+
+    def _forward(self, params, batch, key):
+        """The live outputs that the objectives need."""
+        params = trees.merge(params, self.state.frozen)
+        variables = {"live": {"params": params, **self.state.variables}}
+        needs = [n for n in self.learner.objective.needs if n.parameters == "live"]
+        return compute_outputs(self.learner.model)(variables, needs, batch, key)[0]
+
+    def pairs_of(self, batch_size: int) -> int:
+        """Pairs on a device; ConfigError when the devices cannot share the batch."""
+        check_batch_size(batch_size, self.mesh)
+        return batch_size // self.batch_devices
+
+    def trace(self, batch_size: int):
+        """The step, traced for a batch of this size of all devices together."""
+        batch, rows = self.batch(batch_size), NamedSharding(self.mesh, BATCH)
+        batch = placed_shapes(batch, jax.tree.map(lambda x: rows, batch))
+        return self.learner.update(self.state).trace(self.state, batch)
+
+    def compile(self, batch_size: int) -> Compiled:
+        """Compiles the step; a program that is too large comes back without memory."""
+        start = time.perf_counter()
+        with jax.set_mesh(self.mesh), tempfile.TemporaryDirectory() as folder:
+            # libtpu cannot always hand back the text of what it compiled; it can
+            # write it.
+            options = {"xla_dump_to": folder} if self.is_tpu else {}
+            traced = self.trace(batch_size)
+            flops = matmul_flops(traced.jaxpr)
+            try:
+                compiled = traced.lower().compile(compiler_options=options)
+            except JaxRuntimeError as error:
+                needed = needed_bytes(str(error), self.state_bytes)
+                return Compiled(time.perf_counter() - start, flops, needed)
+            written = sorted(Path(folder).glob("*train_step*.after_optimizations.txt"))
+            text = written[-1].read_text() if written else compiled.as_text()
+        memory = _memory(compiled.memory_analysis())
+        found = hlo.collectives(text, self.devices)
+        seconds = time.perf_counter() - start
+        return Compiled(seconds, flops, memory.peak, memory, found)
+
+
+def _key_shape() -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def _bytes(leaf) -> float:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return 8
+    return leaf.size * leaf.dtype.itemsize
+
+
+def _device_bytes(tree) -> float:
+    """Bytes of a tree of placed shapes on one device."""
+    return sum(
+        _bytes(jax.ShapeDtypeStruct(x.sharding.shard_shape(x.shape), x.dtype))
+        for x in jax.tree.leaves(tree)
+    )
+
+
+def _memory(analysis) -> Memory:
+    results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    code = analysis.generated_code_size_in_bytes
+    arguments, temporaries = (
+        analysis.argument_size_in_bytes,
+        analysis.temp_size_in_bytes,
+    )
+    peak = arguments + results + temporaries + code
+    return Memory(arguments, temporaries, code, peak)
+
+
+def needed_bytes(message: str, state_bytes: float) -> float:
+    """Bytes that a refused program asked for, from the compiler's own words."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    total = re.search(r"Used ([\d.]+)([KMGT]) of [\d.]+[KMGT] hbm", message)
+    if total:
+        return float(total[1]) * units[total[2]]
+    temporaries = re.search(
+        r"HLO temporaries \(([\d.]+)([KMGT])\) exceeds available HBM", message
+    )
+    if temporaries:
+        return float(temporaries[1]) * units[temporaries[2]] + state_bytes
+    raise RunError(f"the compiler failed: {' '.join(message.split())[:500]}")
