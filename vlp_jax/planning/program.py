@@ -70,7 +70,7 @@ class StepProgram:
         self.config, self.is_tpu = config, is_tpu
         self.mesh = build.make_mesh(config, devices)
         self.devices = len(devices)
-        self.batch_devices = batch_devices(self.mesh)
+        self.shares = batch_devices(self.mesh) * config.accumulation
         preprocessing = build.make_preprocessing(config)
         block = config.tokenizer
         tokenizer = SimpleNamespace(
@@ -143,9 +143,9 @@ class StepProgram:
         return compute_outputs(self.learner.model)(variables, needs, batch, key)[0]
 
     def pairs_of(self, batch_size: int) -> int:
-        """Pairs on a device; ConfigError when the devices cannot share the batch."""
-        check_batch_size(batch_size, self.mesh)
-        return batch_size // self.batch_devices
+        """Pairs on a device at a time; ConfigError when a batch cannot be shared so."""
+        check_batch_size(batch_size, self.mesh, self.config.accumulation)
+        return batch_size // self.shares
 
     def trace(self, batch_size: int):
         """The step, traced for a batch of this size of all devices together."""

@@ -31,7 +31,7 @@ class Search:
     def compile(self, pairs: int) -> Compiled:
         """One compilation, remembered."""
         if pairs not in self.answers:
-            batch = pairs * self.program.batch_devices
+            batch = pairs * self.program.shares
             answer = self.answers[pairs] = self.program.compile(batch)
             verdict = "fits" if self.fits(answer) else "does not fit"
             self.tell(
