@@ -115,8 +115,10 @@ def test_killed_three_times_it_ends_the_same(program, tiny_run, tmp_path, seed):
 
 def test_a_finished_run_is_left_as_it_is(program, tiny_run):
     before = rows(tiny_run.workdir), committed_steps(tiny_run.workdir)
-    found = program("train", TINY, f"--workdir={tiny_run.workdir}").check()
+    workdir = f"--workdir={tiny_run.workdir}"
+    found = program("train", TINY, workdir, "--config.log_every=7").check()
     assert "already finished" in found.out
+    assert "changed   log_every: 3 -> 7" in found.out
     assert (rows(tiny_run.workdir), committed_steps(tiny_run.workdir)) == before
 
 
