@@ -144,7 +144,7 @@ TRAIN = {
     ),
     "longer warm-up than training": (
         (TINY, "--workdir=W", "--config.learning_rate.warmup_steps=41"),
-        ("warmup_steps is 41", "between 0 and the run's 40 steps"),
+        ("warmup_steps is 41", "must lie within the run's 40 steps"),
     ),
     "heads that do not divide the width": (
         (TINY, "--workdir=W", "--config.model.image.heads=5"),
