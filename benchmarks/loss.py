@@ -35,6 +35,7 @@ def sides(mesh) -> dict[str, list[Side]]:
     """Softmax and sigmoid losses: ours first, then the peers."""
     import jax
     import jax.numpy as jnp
+    import optax
     from jax import lax
 
     from vlp_jax.objectives.sigmoid import dense_sigmoid, tiled_sigmoid
@@ -56,8 +57,8 @@ def sides(mesh) -> dict[str, list[Side]]:
         for here, there in ((image, text), (text, image)):
             there = lax.all_gather(there, BATCH_AXES, tiled=True)
             logits = jnp.exp(logit_scale) * here @ there.T
-            right = jnp.take_along_axis(logits, own[:, None], 1)[:, 0]
-            total += (jax.nn.logsumexp(logits, axis=1) - right).sum() / 2
+            cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+            total += cross_entropy(logits, own).sum() / 2
         return lax.psum(total, BATCH_AXES)
 
     def ring_sigmoid(image, text, logit_scale, logit_bias):

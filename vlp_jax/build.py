@@ -149,6 +149,16 @@ def make_objective(config: ConfigDict, mesh: jax.sharding.Mesh) -> Mixture:
     return Mixture(objectives, weights)
 
 
+def check_needs(config: ConfigDict, objective: Mixture) -> None:
+    """ConfigError where an objective needs what the model is not set to have."""
+    wanted = {need.name for need in objective.needs}
+    if "logit_bias" in wanted and config.model.logit_bias_init is None:
+        raise ConfigError(
+            "objectives.sigmoid needs a bias; set --config.model.logit_bias_init=-10 "
+            "(and logit_scale_init=2.3026), as SigLIP does"
+        )
+
+
 def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
     """Evaluators by name; those without data of their own share `block.data`."""
     evaluators = {}
@@ -231,7 +241,7 @@ def resolved(config: ConfigDict) -> ConfigDict:
     _fill(config.model.image, IMAGE_TOWERS.get(config.model.image.kind))
     _fill(config.model.text, TEXT_TOWERS.get(config.model.text.kind))
     for name, block in config.objectives.items():
-        _fill(block, OBJECTIVES[name])
+        _fill(block, lookup(OBJECTIVES, name, "objective"))
     _fill(config.optimizer, OPTIMIZERS.get(config.optimizer.kind))
     _fill(config.learning_rate, learning_rate)
     _fill(config.mesh, MeshSpec)

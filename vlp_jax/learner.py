@@ -56,6 +56,7 @@ class Learner:
             total_steps=config.steps,
         )
         self.objective = build.make_objective(config, mesh)
+        build.check_needs(config, self.objective)
         self.bounds = build.make_bounds(config)
         self.model = build.make_model(config, preprocessing, tokenizer)
         self.optimizer = build.pick(

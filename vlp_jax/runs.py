@@ -103,6 +103,7 @@ class TrainingRun:
         self.initial = build.make_initial_weights(config)
         self.tokenizer = self._tokenizer()
         self.learner = Learner(config, self.mesh, self.preprocessing, self.tokenizer)
+        self.learner.objective.check(config.batch_size, len(self.source))
         self.samples = PairSamples(
             self.source,
             Order(len(self.source), config.seed),
@@ -143,8 +144,8 @@ class TrainingRun:
 
     def finish(self, state: TrainState) -> TrainState:
         """Runs the loop to the plan's last step; returns when all is on disk."""
-        self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         writer = MetricsWriter(self.workdir, self.first_step, self._board())
+        self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         loop = Loop(
             plan=self.plan,
             train_step=profiled(

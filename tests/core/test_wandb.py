@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.logs import MetricsWriter
 from vlp_jax.core.wandb import WandbBoard
 
@@ -45,6 +45,16 @@ def test_rows_arrive_and_a_folder_is_a_run(tmp_path, monkeypatch):
     first, second = recorder.started
     assert first["id"] == second["id"] and first["project"] == "vlp"
     assert first["resume"] == "allow" and recorder.finished == 2
+    WandbBoard("vlp", "other", tmp_path / "other")
+    assert recorder.started[2]["id"] != first["id"]
+
+
+def test_what_wandb_refuses_is_explained(tmp_path, monkeypatch):
+    recorder = Recorder()
+    recorder.init = lambda **settings: 1 / 0
+    monkeypatch.setitem(sys.modules, "wandb", recorder)
+    with pytest.raises(RunError, match="wandb.init failed: .*`wandb login`"):
+        WandbBoard("vlp", None, tmp_path)
 
 
 def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):

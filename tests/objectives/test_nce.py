@@ -132,10 +132,7 @@ def test_noise_over_the_samples_of_the_data_set(tmp_path):
     weights[BATCH - 1 - 4] = weights[BATCH - 1 - 9] = 1.0  # sample_id counts down
     np.save(tmp_path / "noise.npy", weights)
     objective = InfoNCE(make_mesh(2, 1), 1, noise=str(tmp_path / "noise.npy"))
-    _, (_, of_text) = total(objective)
-    image, text = random_pairs(BATCH, 8)
-    drawn = np.asarray(of_text) * np.sign((of_text * image).sum(1, keepdims=True))
-    assert drawn.shape == text.shape
+    image, _ = random_pairs(BATCH, 8)
     expected = [total(objective, step=s)[1][1] for s in range(3)]
     others = np.delete(np.arange(BATCH), [4, 9])
     for gradient in expected:  # others move along their own image alone
@@ -170,5 +167,33 @@ def test_wrong_files_are_explained(tmp_path):
     np.save(path, np.array([object()]), allow_pickle=True)
     with pytest.raises(ConfigError, match="expected a .npy file"):
         InfoNCE(mesh, bank=path)
+    (tmp_path / "x.npy").write_bytes(b"")
+    with pytest.raises(ConfigError, match="expected a .npy file"):
+        InfoNCE(mesh, bank=path)
+    np.savez(tmp_path / "x.npz", bank=np.ones((3, 4)))
+    with pytest.raises(ConfigError, match="expected a .npy file"):
+        InfoNCE(mesh, bank=str(tmp_path / "x.npz"))
+    np.save(path, np.ones((3, 4)))
+    with pytest.raises(ConfigError, match="width 4; the model's embedding_size is 8"):
+        total(InfoNCE(mesh, 1, bank=path))
+
+
+def test_runs_that_it_cannot_draw_from_are_refused(tmp_path):
+    mesh, path = make_mesh(1, 1), str(tmp_path / "noise.npy")
     with pytest.raises(ConfigError, match="negatives is 16; expected 1 to 15"):
-        total(InfoNCE(mesh, BATCH))
+        InfoNCE(mesh, BATCH).check(BATCH, 1000)
+    np.save(path, np.ones(10))
+    with pytest.raises(ConfigError, match="10 weights, but there are 1000 samples"):
+        InfoNCE(mesh, 2, noise=path).check(BATCH, 1000)
+    InfoNCE(mesh, 2, noise=path).check(BATCH, 10)
+    np.save(tmp_path / "bank.npy", np.ones((7, 8)))
+    with pytest.raises(ConfigError, match="10 weights, but there are 7 rows"):
+        InfoNCE(mesh, 2, bank=str(tmp_path / "bank.npy"), noise=path)
+
+
+@pytest.mark.parametrize("kind", [InfoNCE, BinaryNCE])
+def test_where_nothing_can_be_drawn_there_is_no_loss(kind):
+    only = np.arange(BATCH) == 3
+    value, gradients = total(kind(make_mesh(2, 1), 2), only)
+    assert value == 0
+    assert not any(np.asarray(x).any() for x in gradients)

@@ -12,7 +12,7 @@ GIB = 2**30
 class Program:
     """Memory by a formula of the pairs on a device; what is too large is refused."""
 
-    batch_devices = 16
+    shares = 16
     state_bytes = GIB / 2
 
     def __init__(self, gib, limit, seconds=10.0):
@@ -20,7 +20,7 @@ class Program:
         self.compiled = []
 
     def compile(self, batch_size):
-        pairs = batch_size // self.batch_devices
+        pairs = batch_size // self.shares
         self.compiled.append(pairs)
         needed = self.gib(pairs) * GIB
         if needed > self.limit * GIB:

@@ -204,7 +204,9 @@ def test_cooldown_is_a_line_from_the_plateau_to_the_end():
         atol=1e-7,
     )
     with pytest.raises(ConfigError, match="cooldown_steps is 91; warm-up and cooldown"):
-        learning_rate(100, 1.0, warmup_steps=10, cooldown_steps=91)
+        learning_rate(100, 1.0, warmup_steps=10, cooldown_steps=91, decay="constant")
+    with pytest.raises(ConfigError, match="a cosine needs no cooldown"):
+        learning_rate(100, 1.0, cooldown_steps=9)
 
 
 def test_learning_rate_settings_that_cannot_be():

@@ -76,6 +76,7 @@ class MetricsWriter:
             return
         from tensorboardX import SummaryWriter
 
+        more = [board()] if board is not None else []  # first: it may refuse
         workdir = Path(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_rows(workdir) if row["step"] <= first_step]
@@ -85,9 +86,7 @@ class MetricsWriter:
         temporary.replace(path)
         self._file = path.open("a")
         folder = str(workdir / "tensorboard")
-        self._boards = [SummaryWriter(folder, purge_step=first_step + 1)]
-        if board is not None:
-            self._boards.append(board())
+        self._boards = [SummaryWriter(folder, purge_step=first_step + 1), *more]
 
     def write(
         self, step: int, metrics: dict[str, float], timing: dict[str, float]

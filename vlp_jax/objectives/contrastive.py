@@ -31,8 +31,9 @@ class Contrastive(PairLoss):
         implementation: str = "auto",
         tile_size: int = 256,
         mask_duplicates: bool = False,
+        dtype: str = "float32",
     ):
-        super().__init__(mesh, implementation, tile_size, mask_duplicates)
+        super().__init__(mesh, implementation, tile_size, mask_duplicates, dtype)
         self.weights = lookup(DIRECTIONS, direction, "contrastive direction")
         check_range("temperature", temperature, 1e-4)
         self.temperature = temperature
@@ -74,15 +75,13 @@ class NTXent(Contrastive):
         implementation: str = "auto",
         tile_size: int = 256,
         mask_duplicates: bool = False,
+        dtype: str = "float32",
     ):
-        super().__init__(
-            mesh,
-            "image_to_text",
-            temperature,
-            implementation,
-            tile_size,
-            mask_duplicates,
-        )
+        matrix = implementation, tile_size, mask_duplicates, dtype
+        super().__init__(mesh, "image_to_text", temperature, *matrix)
+
+    def describe(self, batch: int) -> str:
+        return super().describe(2 * batch)
 
     def inputs(self, outputs: Outputs):
         first, second, logit_scale, valid, keys = super().inputs(outputs)

@@ -29,6 +29,12 @@ class Mixture:
         active = self.active.items()
         return {k: o.describe(batch) for k, o in active if hasattr(o, "describe")}
 
+    def check(self, batch: int, samples: int) -> None:
+        """ConfigError where an objective cannot work on such a run, and says so."""
+        for objective in self.active.values():
+            if hasattr(objective, "check"):
+                objective.check(batch, samples)
+
     def initial_state(self) -> dict[str, PyTree]:
         return {name: o.initial_state() for name, o in self.active.items()}
 

@@ -64,17 +64,22 @@ def draw(
 
     The draw of a row depends on (key, its number in `rows`) alone, so that it is the
     same on any number of devices. Without replacement: the highest of the
-    log-probabilities plus Gumbel noise (Kool et al. 2019, arXiv:1903.06059).
+    log-probabilities plus Gumbel noise (Kool et al. 2019, arXiv:1903.06059); with it:
+    where a uniform number falls in the cumulative distribution.
     """
 
     def of_row(row, log_noise):
         own = jax.random.fold_in(key, row)
         if replace:
-            return jax.random.categorical(own, log_noise, shape=(count,))
+            cumulative = jnp.cumsum(jax.nn.softmax(log_noise))
+            # In (0, total]: a column without a share is never the first to reach it.
+            level = (1 - jax.random.uniform(own, (count,))) * cumulative[-1]
+            return jnp.searchsorted(cumulative, level)
         noise = jax.random.gumbel(own, log_noise.shape)
         return jax.lax.top_k(log_noise + noise, count)[1]
 
-    return jax.vmap(of_row)(rows, log_noise)
+    # Row by row: all rows at once would need many arrays of b x M.
+    return jax.lax.map(lambda x: of_row(*x), (rows, log_noise), batch_size=64)
 
 
 class SampledNCE:
@@ -112,20 +117,32 @@ class SampledNCE:
         self.log_noise = None if noise is None else _log_shares(noise)
         if self.bank is not None:
             check_range("negatives", negatives, 1, len(self.bank))
-            if self.log_noise is not None and len(self.log_noise) != len(self.bank):
-                raise ConfigError(
-                    f"noise has {len(self.log_noise)} weights, but bank has "
-                    f"{len(self.bank)} embeddings; expected one weight for each"
-                )
+            self._check_noise(len(self.bank), "rows in the bank")
         self.needs = (*PairLoss.needs, SAMPLE)
+
+    def check(self, batch: int, samples: int) -> None:
+        """ConfigError unless it can draw from such a batch of so many samples."""
+        if self.bank is None:
+            check_range("negatives", self.negatives, 1, batch - 1)
+            self._check_noise(samples, "samples in the data")
+
+    def _check_noise(self, count: int, of_what: str) -> None:
+        if self.log_noise is not None and len(self.log_noise) != count:
+            raise ConfigError(
+                f"noise has {len(self.log_noise)} weights, but there are {count} "
+                f"{of_what}; expected one weight for each"
+            )
 
     def initial_state(self):
         return ()
 
     def __call__(self, outputs: Outputs, step: jax.Array, state) -> Term:
         image, text, logit_scale, valid = (outputs[n] for n in PairLoss.needs)
-        if self.bank is None:
-            check_range("negatives", self.negatives, 1, len(image) - 1)
+        if self.bank is not None and self.bank.shape[1] != image.shape[1]:
+            raise ConfigError(
+                f"bank holds embeddings of width {self.bank.shape[1]}; the model's "
+                f"embedding_size is {image.shape[1]}"
+            )
         if self.temperature is not None:
             logit_scale = -jnp.log(self.temperature)
         key = jax.random.fold_in(jax.random.key(self.seed), step)
@@ -152,6 +169,7 @@ class SampledNCE:
         # Too few valid columns: what was drawn beyond them does not count.
         negative = jnp.where(negative_noise > MASKED / 2, negative, MASKED)
         losses = self.loss(positive, negative, positive_noise, negative_noise)
+        losses = jnp.where(positive_noise < -MASKED / 2, losses, 0)  # nothing to draw
         return collectives.sum_over_rows(jnp.where(valid, losses, 0).sum())
 
     def _columns(self, text, rows, valid, samples):
@@ -170,7 +188,8 @@ class SampledNCE:
         share = jnp.zeros(len(everyone))
         if self.log_noise is not None:
             share = jnp.asarray(self.log_noise)[all_samples]
-        possible = everyone_valid & (rows[:, None] != jnp.arange(len(everyone)))
+        # A sample that comes twice in a batch is no negative of itself.
+        possible = everyone_valid & (samples[:, None] != all_samples)
         log_noise = jnp.where(possible, share, MASKED)
         whole = jax.nn.logsumexp(log_noise, axis=1, keepdims=True)
         own = collectives.own_rows(share, len(rows)) - whole[:, 0]
@@ -197,7 +216,7 @@ def _array(path: str, what: str, dimensions: int) -> np.ndarray:
         raise ConfigError(f"{what} {path}: no such file; expected a .npy file")
     try:
         found = np.load(path, allow_pickle=False).astype(np.float32)
-    except ValueError as error:
+    except (ValueError, OSError, EOFError, AttributeError) as error:
         raise ConfigError(f"{what} {path}: {error}; expected a .npy file") from None
     if found.ndim != dimensions or not len(found):
         raise ConfigError(

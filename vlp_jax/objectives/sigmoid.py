@@ -134,8 +134,9 @@ class Sigmoid(PairLoss):
         implementation: str = "auto",
         tile_size: int = 256,
         mask_duplicates: bool = False,
+        dtype: str = "float32",
     ):
-        super().__init__(mesh, implementation, tile_size, mask_duplicates)
+        super().__init__(mesh, implementation, tile_size, mask_duplicates, dtype)
         self.needs += (BIAS,)
 
     def loss_function(self, implementation: str):

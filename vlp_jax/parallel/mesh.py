@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 from vlp_jax.core.errors import ConfigError
@@ -45,8 +46,9 @@ class MeshSpec:
         parts = _parts(devices, sizes, self.dcn_data)
         sizes[0] //= len(parts)
         types = (AxisType.Auto,) * len(AXES)
+        # A mesh axis may take a part of a physical one: most slices need it.
         blocks = [
-            jax.make_mesh(sizes, AXES, axis_types=types, devices=part).devices
+            mesh_utils.create_device_mesh(sizes, part, allow_split_physical_axes=True)
             for part in parts
         ]
         return Mesh(np.concatenate(blocks), AXES, axis_types=types)

@@ -114,12 +114,10 @@ class StepProgram:
         """Activations of one pair that the backward pass asks for, before fusion."""
 
         def residuals(rows: int) -> float:
-            def backward(params, batch, key):
-                return jax.vjp(lambda p: self._forward(p, batch, key), params)[1]
+            def backward(params, *others):
+                return jax.vjp(lambda p: self._forward(p, *others), params)[1]
 
-            kept = jax.eval_shape(
-                backward, self.state.params, self.batch(rows), _key_shape()
-            )
+            kept = jax.eval_shape(backward, *self._inputs(rows))
             return sum(_bytes(leaf) for leaf in jax.tree.leaves(kept))
 
         return residuals(2) - residuals(1)
@@ -128,17 +126,22 @@ class StepProgram:
     def model_flops(self) -> float:
         """FLOP of a pair, forward and backward: three times those of the forward pass.
 
-        Without what remat computes again and without the loss.
+        Without what remat computes again and without the loss. A locked tower, which
+        does without a backward pass, is counted like the others.
         """
-        forward = jax.make_jaxpr(self._forward)(
-            self.state.params, self.batch(1), _key_shape()
-        )
+        forward = jax.make_jaxpr(self._forward)(*self._inputs(1))
         return 3 * matmul_flops(forward)
 
-    def _forward(self, params, batch, key):
+    def _inputs(self, rows: int):
+        """Shapes of what _forward takes."""
+        state = self.state
+        batch = self.batch(rows)
+        return state.params, state.frozen, state.variables, batch, _key_shape()
+
+    def _forward(self, params, frozen, variables, batch, key):
         """The live outputs that the objectives need."""
-        params = trees.merge(params, self.state.frozen)
-        variables = {"live": {"params": params, **self.state.variables}}
+        params = trees.merge(params, frozen)
+        variables = {"live": {"params": params, **variables}}
         needs = [n for n in self.learner.objective.needs if n.parameters == "live"]
         return compute_outputs(self.learner.model)(variables, needs, batch, key)[0]
 

@@ -53,8 +53,8 @@ class Search:
         begin = time.monotonic()
         stage = [guess // 4] if start else [guess // 4, guess]
         while stage:
-            self._compile_all([*stage, start] if start else stage)
-            start = None
+            exact, start = [start] if start else [], None
+            self._compile_all(stage, exact)
             seconds = max(answer.seconds for answer in self.answers.values())
             late = time.monotonic() - begin + seconds > SECONDS
             stage = [] if late and self.best() else self._next()
@@ -64,9 +64,9 @@ class Search:
         """Pairs on a device of the largest batch that fits so far; 0 for none."""
         return max((p for p, a in self.answers.items() if self.fits(a)), default=0)
 
-    def _compile_all(self, pairs: Iterable[int]) -> None:
-        """Side by side: a compilation keeps one core busy."""
-        rounded = {round_down(p) for p in pairs}
+    def _compile_all(self, pairs: Iterable[int], exact: Iterable[int]) -> None:
+        """Side by side: a compilation keeps one core busy. `exact` is not rounded."""
+        rounded = {round_down(p) for p in pairs} | set(exact)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             list(pool.map(self.compile, sorted(rounded - self.answers.keys())))
 

@@ -1,6 +1,5 @@
 """The optimizer: AdamW with clipping, a decay mask and bounds on parameters."""
 
-import re
 from collections.abc import Mapping
 
 import jax
@@ -19,8 +18,10 @@ def decay_mask(params: PyTree, exclude: tuple[str, ...] = ()) -> PyTree:
     Gains, biases and scalars are not decayed (Radford et al. 2021, section 2.5).
     """
 
+    spared = trees.matching(exclude, trees.flatten(params), "optimizer.no_decay")
+
     def decays(path, leaf):
-        return leaf.ndim >= 2 and not any(re.search(p, path) for p in exclude)
+        return leaf.ndim >= 2 and path not in spared
 
     return trees.map_with_path(decays, params)
 

@@ -27,10 +27,15 @@ def learning_rate(
 ) -> optax.Schedule:
     """Linear warm-up from 0 to `peak`, then a decay to peak * final_fraction.
 
-    With `cooldown_steps` the last steps go there in a line, from wherever the decay is
-    then; with decay 'constant' that is warm-up, plateau and cooldown (Zhai et al. 2022,
-    arXiv:2106.04560, section 3.5).
+    Args:
+      decay: 'cosine', or 'constant': a plateau, which `cooldown_steps` end with a line
+        to the final rate (Zhai et al. 2022, arXiv:2106.04560, section 3.5).
     """
+    if cooldown_steps and decay == "cosine":
+        raise ConfigError(
+            f"cooldown_steps is {cooldown_steps}, but a cosine needs no cooldown; set "
+            "learning_rate.decay to 'constant' or leave cooldown_steps out"
+        )
     for name, steps in (("warmup", warmup_steps), ("cooldown", cooldown_steps)):
         if not 0 <= steps <= total_steps - (warmup_steps if name == "cooldown" else 0):
             raise ConfigError(
@@ -43,7 +48,6 @@ def learning_rate(
     warmup = optax.linear_schedule(0.0, peak, max(warmup_steps, 1))
     parts, borders = [warmup, after], [warmup_steps]
     if cooldown_steps:
-        start = float(after(down - warmup_steps))
-        last = optax.linear_schedule(start, peak * final_fraction, cooldown_steps)
+        last = optax.linear_schedule(peak, peak * final_fraction, cooldown_steps)
         parts, borders = [*parts, last], [*borders, down]
     return optax.join_schedules(parts, borders)
