@@ -142,6 +142,19 @@ TRAIN = {
         ),
         ("keeps no moving average", "--config.ema_decay=0.999"),
     ),
+    "sigmoid loss of a model without a bias": (
+        (TINY, "--workdir=W", "--config.objectives.sigmoid.weight=1"),
+        ("objectives.sigmoid needs a bias", "--config.model.logit_bias_init=-10"),
+    ),
+    "more negatives than the batch has": (
+        (
+            TINY,
+            "--workdir=W",
+            "--config.objectives.info_nce.weight=1",
+            "--config.objectives.info_nce.negatives=16",
+        ),
+        ("negatives is 16; expected 1 to 15",),
+    ),
     "longer warm-up than training": (
         (TINY, "--workdir=W", "--config.learning_rate.warmup_steps=41"),
         ("warmup_steps is 41", "must lie within the run's 40 steps"),

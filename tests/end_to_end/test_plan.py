@@ -77,6 +77,24 @@ def test_mistakes_are_explained(program, name):
     assert_explained(program("plan", *given), *said)
 
 
+def test_a_locked_tower_is_planned_too(program):
+    flags = ("--config=configs/transfer/lit.py", "--topology=v5e:2x2")
+    assert "fits, with 15." in program("plan", *flags).check().out
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not HAS_LIBTPU, reason="NO LIBTPU: pip install libtpu to run it")
+@pytest.mark.parametrize(
+    ("slice", "mesh"),
+    [("v6e:16x16", "fsdp=8"), ("v5p:8x8x8", "fsdp=4"), ("v5p:4x4x4", "tensor=2")],
+)
+def test_meshes_that_cut_a_physical_axis(program, slice, mesh):
+    """Refused without compiling, but after the mesh was laid out."""
+    flags = (TINY, f"--topology={slice}", f"--config.mesh.{mesh}", "--hbm_gib=0.0001")
+    found = program("plan", *flags, "--config.batch_size=8192")
+    assert_explained(found, "does not fit", "at least")
+
+
 @pytest.mark.long
 @pytest.mark.skipif(not HAS_LIBTPU, reason="NO LIBTPU: pip install libtpu to run it")
 def test_the_compiler_of_tpus(program):

@@ -61,7 +61,8 @@ def cut_or_extend(
 
     A text that fits both lengths is encoded as before by a causal tower; positions
     beyond the old length keep their fresh values. (open_clip stretches all of them
-    instead, so that every text is encoded in another way than it was trained.)
+    instead, so that every text is encoded in another way than it was trained.) A tower
+    that reads its last position (SigLIP's) has to learn that one anew.
     """
     return fresh.at[: len(saved)].set(saved[: len(fresh)].astype(fresh.dtype))
 
