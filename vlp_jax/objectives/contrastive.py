@@ -29,7 +29,7 @@ class Contrastive(PairLoss):
         direction: str = "both",
         temperature: float | None = None,
         implementation: str = "auto",
-        tile_size: int = 256,
+        tile_size: int = 512,
         mask_duplicates: bool = False,
         dtype: str = "float32",
     ):
@@ -73,7 +73,7 @@ class NTXent(Contrastive):
         mesh: Mesh,
         temperature: float | None = None,
         implementation: str = "auto",
-        tile_size: int = 256,
+        tile_size: int = 512,
         mask_duplicates: bool = False,
         dtype: str = "float32",
     ):
