@@ -99,10 +99,14 @@ class Step:
         return loss.detach()
 
     def run(self) -> dict:
-        """Some steps on the one batch: seconds and CPU seconds a step, losses."""
+        """Some steps on the one batch: seconds and CPU seconds a step, losses.
+
+        One step goes before, untimed: a side that waited has to warm up again.
+        """
+        losses = [self.step().item()]
         start, used = time.perf_counter(), time.process_time()
-        losses = [self.step() for _ in range(self.steps)]
-        losses = [loss.item() for loss in losses]
+        timed = [self.step() for _ in range(self.steps)]
+        losses += [loss.item() for loss in timed]
         if self.device == "cuda":
             torch.cuda.synchronize()
         seconds = (time.perf_counter() - start) / self.steps

@@ -87,13 +87,20 @@ class Step:
         weights = open_clip_weights(params, task["image"]["patch_size"])
         np.savez(Path(task["folder"]) / "weights.npz", **weights)
 
+    def _next(self) -> jax.Array:
+        """One step; its loss."""
+        self.state, metrics = self.step(self.state, self.batch)
+        return metrics["loss"]
+
     def run(self) -> dict:
-        """Some steps on the one batch: seconds and CPU seconds a step, losses."""
+        """Some steps on the one batch: seconds and CPU seconds a step, losses.
+
+        One step goes before, untimed: a side that waited has to warm up again.
+        """
+        losses = [self._next()]
+        jax.block_until_ready(self.state)
         start, used = time.perf_counter(), time.process_time()
-        losses = []
-        for _ in range(self.steps):
-            self.state, metrics = self.step(self.state, self.batch)
-            losses.append(metrics["loss"])
+        losses += [self._next() for _ in range(self.steps)]
         jax.block_until_ready(self.state)
         seconds = (time.perf_counter() - start) / self.steps
         used = (time.process_time() - used) / self.steps
