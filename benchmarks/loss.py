@@ -226,7 +226,7 @@ def on_cpu(width: int, repeats: int) -> None:
     judge("time, sigmoid ring / dense", sigmoid["ring"][1] / sigmoid["dense"][1], 0.8)
 
 
-def on_tpu(topology: str, batch: int, width: int) -> None:
+def on_tpu(topology: str, batch: int, width: int, dtype: str) -> None:
     """Memory a chip for a topology, from the TPU compiler."""
     from jax.experimental import topologies
 
@@ -234,10 +234,10 @@ def on_tpu(topology: str, batch: int, width: int) -> None:
 
     chips = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     mesh = MeshSpec().make(chips.devices)
-    print(f"{len(chips.devices)} x {topology}, bfloat16, B = {batch:,}, D = {width}")
+    print(f"{len(chips.devices)} x {topology}, {dtype}, B = {batch:,}, D = {width}")
     for name, family in sides(mesh).items():
         start = time.perf_counter()
-        program = compiled(family[0], mesh, batch, width, "bfloat16")
+        program = compiled(family[0], mesh, batch, width, dtype)
         text = program.as_text()
         print(
             f"{name} ring: {mebibytes(program):.1f} MiB of temporaries a chip; "
@@ -255,12 +255,13 @@ def main() -> None:
     parser.add_argument("--topology", help="compile for these TPUs, such as v5e:16x16")
     parser.add_argument("--batch", type=int, default=2**20)
     parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--dtype", default="bfloat16", help="with --topology")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     os.environ["JAX_PLATFORMS"] = "cpu"
     if options.topology:
         os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
-        return on_tpu(options.topology, options.batch, options.width)
+        return on_tpu(options.topology, options.batch, options.width, options.dtype)
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
     on_cpu(options.width, options.repeats)
 

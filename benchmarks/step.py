@@ -28,32 +28,25 @@ from benchmarks.peers.side import ROOT, TUNABLES, Side
 OURS, PEER = "benchmarks.peers.our_step", "benchmarks.peers.open_clip_step"
 PEERS = {"open_clip": False, "open_clip_compiled": True}  # name -> compiled
 VENV = ROOT / ".venv-peers"
-# Length 77, vocabulary 49408, 224 pixels. batch: what two cores do in seconds.
+
+
+def clip(image, patch_size, text, embedding_size, batch) -> dict:
+    """A CLIP; a tower is (width, depth, heads). batch: what two cores do in seconds."""
+    names = ("width", "depth", "heads")
+    return {
+        "image": dict(zip(names, image, strict=True), patch_size=patch_size),
+        "text": dict(zip(names, text, strict=True)),
+        "embedding_size": embedding_size,
+        "batch": batch,
+    }
+
+
+# Length 77, vocabulary 49408, 224 pixels.
 GEOMETRIES = {
-    "512x6": dict(
-        image=dict(width=512, depth=6, heads=8, patch_size=32),
-        text=dict(width=512, depth=6, heads=8),
-        embedding_size=512,
-        batch=32,
-    ),
-    "B/32": dict(
-        image=dict(width=768, depth=12, heads=12, patch_size=32),
-        text=dict(width=512, depth=12, heads=8),
-        embedding_size=512,
-        batch=16,
-    ),
-    "B/16": dict(
-        image=dict(width=768, depth=12, heads=12, patch_size=16),
-        text=dict(width=512, depth=12, heads=8),
-        embedding_size=512,
-        batch=8,
-    ),
-    "L/14": dict(
-        image=dict(width=1024, depth=24, heads=16, patch_size=14),
-        text=dict(width=768, depth=12, heads=12),
-        embedding_size=768,
-        batch=2,
-    ),
+    "512x6": clip((512, 6, 8), 32, (512, 6, 8), 512, 32),
+    "B/32": clip((768, 12, 12), 32, (512, 12, 8), 512, 16),
+    "B/16": clip((768, 12, 12), 16, (512, 12, 8), 512, 8),
+    "L/14": clip((1024, 24, 16), 14, (768, 12, 12), 768, 2),
 }
 GIGAFLOP = {"B/32": 44.3, "B/16": 123.3, "L/14": 526.0}  # a pair, forward and backward
 PEAK = 989e12  # FLOP/s of an H100 or H200 in bfloat16

@@ -10,12 +10,10 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vlp_jax.core.errors import ConfigError, RunError
+from vlp_jax.core.errors import CONFIG_WRONG, FAILED, ConfigError, RunError
 from vlp_jax.core.logs import errors
 from vlp_jax.parallel import hosts
 
-CONFIG_WRONG = 78  # never worth a retry
-FAILED = 1
 LOST_ANOTHER = (
     "another process of this run has ended, and its output says why; the same command "
     "on all of them goes on from the newest checkpoint"

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from vlp_jax import build
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.storage import (
+    WEIGHTS,
     CheckpointStore,
     find_checkpoint,
     newest_step,
@@ -38,7 +39,6 @@ from vlp_jax.trained import (
     PROGRESS,
     TOKEN_EMBEDDING,
     TOKENIZER,
-    WEIGHTS,
     checkpoint_config,
     describe_initial,
     saved_tokenizer,

@@ -8,7 +8,12 @@ from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import check_kept, find_checkpoint, restore_item
+from vlp_jax.checkpoint.storage import (
+    WEIGHTS,
+    check_kept,
+    find_checkpoint,
+    restore_item,
+)
 from vlp_jax.core import trees
 from vlp_jax.core.logs import say
 from vlp_jax.core.lookup import lookup
@@ -22,7 +27,6 @@ from vlp_jax.transfer.initialise import InitialWeights, Match
 # Files of a checkpoint's description.
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
 TOKEN_EMBEDDING = "text/token_embedding"  # the parameter that a tokenizer belongs to
-WEIGHTS = dict.fromkeys(("model", "ema"))  # what an evaluation may look at
 
 
 def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
@@ -113,8 +117,8 @@ def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) 
         say(f"  differs   {line}")
 
 
-# Settings that change how fast or how finely a tower computes, not what.
-FREE = ("size", "remat", "scan", "dtype", "image_size")
+# Settings of how a tower computes or trains, not of what it computes.
+FREE = "size", "remat", "scan", "dtype", "attention", "patch_dropout", "image_size"
 
 
 def _unlike(initial: InitialWeights, found: Match, config: ConfigDict) -> list[str]:

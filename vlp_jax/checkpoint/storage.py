@@ -21,6 +21,7 @@ from vlp_jax.core.types import PyTree
 from vlp_jax.parallel.hosts import agreed
 
 CHECKPOINTS = "checkpoints"
+WEIGHTS = dict.fromkeys(("model", "ema"))  # items that a model can be run with
 ITEMS = ("model", "ema", "training")
 ADVICE = ". Use the settings that it was saved with, or another workdir"
 

@@ -2,6 +2,12 @@
 
 import math
 
+# Exit codes of the programs; 0: done, 130: interrupted by the user.
+FAILED = 1  # explained
+PREEMPTED = 75  # saved: start it again
+HUNG = 76  # ended by a watchdog
+CONFIG_WRONG = 78  # the config or the command line: never worth a retry
+
 
 class ConfigError(Exception):
     """The config or the command line is wrong (exit code 78), known before a step.

@@ -90,7 +90,8 @@ class Objective(Protocol):
     """A loss that declares what it needs; the step computes it.
 
     `scope` is 'global' when the objective must see the whole batch at once (its
-    negatives are the batch) and 'micro' when it may be summed over micro-batches.
+    negatives are the batch) and 'micro' when it may be summed over micro-batches. So
+    far accumulation pools the outputs for both, which is right for both.
     """
 
     needs: tuple[Need, ...]

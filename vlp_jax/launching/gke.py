@@ -4,13 +4,13 @@ JobSet (https://jobset.sigs.k8s.io) starts all processes again when one fails, u
 `retries` times. Exit code 78 ends it at once; after 75 the pod comes back uncounted.
 """
 
+import abc
 import dataclasses
 import math
 from typing import Any
 
-from vlp_jax.cli import CONFIG_WRONG
-from vlp_jax.core.errors import ConfigError
-from vlp_jax.launching.job import COORDINATOR_PORT, PREEMPTED, ToolJob
+from vlp_jax.core.errors import CONFIG_WRONG, PREEMPTED, ConfigError
+from vlp_jax.launching.job import COORDINATOR_PORT, ToolJob
 from vlp_jax.launching.manifest import to_yaml
 
 WORKERS, CONTAINER = "workers", "main"
@@ -53,9 +53,9 @@ class _JobSet(ToolJob):
         """The manifest."""
         return to_yaml(self.jobset())
 
+    @abc.abstractmethod
     def jobset(self) -> dict[str, Any]:
         """The manifest as plain values."""
-        raise NotImplementedError
 
     def _jobset(self, job: dict[str, Any], replicas: int = 1) -> dict[str, Any]:
         never_again = {

@@ -1,5 +1,6 @@
 """What all ways of launching share: checks, quoting, and calling an engine's tool."""
 
+import abc
 import dataclasses
 import re
 import shlex
@@ -11,9 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vlp_jax.core.errors import ConfigError, check_range
-
-PREEMPTED = 75  # exit code: saved, start it again
-HUNG = 76  # exit code: the watchdog ended it
 
 COORDINATOR_PORT = 8476  # where process 0 waits for the others on machines of our own
 
@@ -38,7 +36,7 @@ AT_LEAST = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(abc.ABC):
     """A command to launch. Each engine is a subclass, and its fields are its settings.
 
     command: the words of the program that every process runs. environment: variables
@@ -52,13 +50,13 @@ class Job:
     follow: ClassVar[str | None] = None
 
     @property
+    @abc.abstractmethod
     def text(self) -> str:
         """The file or command, as --print shows it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def submit(self) -> int:
         """Hands it over; returns the exit code."""
-        raise NotImplementedError
 
 
 class ToolJob(Job):

@@ -3,7 +3,8 @@
 import dataclasses
 import shlex
 
-from vlp_jax.launching.job import COORDINATOR_PORT, PREEMPTED, ToolJob
+from vlp_jax.core.errors import PREEMPTED
+from vlp_jax.launching.job import COORDINATOR_PORT, ToolJob
 from vlp_jax.launching.manifest import to_yaml
 
 # SkyPilot numbers the nodes and lists their addresses; JAX reads other names.

@@ -8,9 +8,8 @@ processes find each other through SLURM's own variables.
 import dataclasses
 import shlex
 
-from vlp_jax.cli import CONFIG_WRONG
-from vlp_jax.core.errors import ConfigError
-from vlp_jax.launching.job import PREEMPTED, ToolJob, exports
+from vlp_jax.core.errors import CONFIG_WRONG, PREEMPTED, ConfigError
+from vlp_jax.launching.job import ToolJob, exports
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

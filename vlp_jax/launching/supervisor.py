@@ -14,9 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from vlp_jax.cli import CONFIG_WRONG
-from vlp_jax.core.errors import ConfigError
-from vlp_jax.launching.job import PREEMPTED
+from vlp_jax.core.errors import CONFIG_WRONG, PREEMPTED, ConfigError
 
 LOOK_EVERY = 0.05  # seconds
 END_WITHIN = 5.0  # seconds between SIGTERM and SIGKILL, once the run is lost anyway

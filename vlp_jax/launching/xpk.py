@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Sequence
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import HUNG, PREEMPTED, ConfigError
 from vlp_jax.launching.gke import literal
-from vlp_jax.launching.job import HUNG, PREEMPTED, ToolJob, on_lines, with_environment
+from vlp_jax.launching.job import ToolJob, on_lines, with_environment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

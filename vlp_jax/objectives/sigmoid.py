@@ -34,8 +34,8 @@ def dense_sigmoid(
     keys: Int[Array, " B"],
 ) -> Float[Array, ""]:
     """The sum of the loss over valid rows, from the whole B x B matrix."""
-    logits = jnp.exp(logit_scale) * image @ text.T + logit_bias
-    negative = valid[:, None] & valid & (keys[:, None] != keys)
+    products, negative = negatives_of(image, valid, keys, (text, valid, keys))
+    logits = jnp.exp(logit_scale) * products + logit_bias
     positive = jnp.where(valid, jax.nn.softplus(-jnp.diagonal(logits)), 0)
     return positive.sum() + jnp.where(negative, jax.nn.softplus(logits), 0).sum()
 

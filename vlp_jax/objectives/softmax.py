@@ -35,8 +35,8 @@ def dense_softmax(
 
     The definition, in plain terms, that every other form is tested against.
     """
-    logits = jnp.exp(logit_scale) * image @ text.T
-    negative = valid[:, None] & valid & (keys[:, None] != keys)
+    products, negative = negatives_of(image, valid, keys, (text, valid, keys))
+    logits = jnp.exp(logit_scale) * products
     logits = jnp.where(negative | jnp.eye(len(keys), dtype=bool), logits, MASKED)
     rows = jax.nn.logsumexp(logits, axis=1) - jnp.diagonal(logits)
     columns = jax.nn.logsumexp(logits, axis=0) - jnp.diagonal(logits)

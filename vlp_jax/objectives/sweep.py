@@ -30,7 +30,8 @@ from vlp_jax.parallel.mesh import batch_devices
 
 SAMPLE = Need("sample_id")
 
-# Where the exchange hides behind the products: measured break-even of the two forms.
+# From here on the products of a ring are reckoned to hide its exchange (on v5e or
+# NVLink), or a gathered modality to be too large. Estimates: no such machine was timed.
 RING_ROWS, RING_BATCH = 2048, 2**18
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from vlp_jax import cli
-from vlp_jax.core.errors import RunError
+from vlp_jax.core.errors import CONFIG_WRONG, RunError
 from vlp_jax.core.logs import say
 from vlp_jax.planning.roofline import ASSUMPTIONS
 
@@ -55,7 +55,7 @@ def plan(config: Path, topology: str, results: Path, *options: str) -> dict | No
         command += [f"--config={config}", f"--topology={topology}"]
         say(f"  {' '.join(command[1:])}")
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if done.returncode not in (0, cli.CONFIG_WRONG) or not done.stdout:
+        if done.returncode not in (0, CONFIG_WRONG) or not done.stdout:
             return None
         results.mkdir(parents=True, exist_ok=True)
         kept.write_text(done.stdout)

@@ -36,6 +36,11 @@ def learning_rate(
             f"cooldown_steps is {cooldown_steps}, but a cosine needs no cooldown; set "
             "learning_rate.decay to 'constant' or leave cooldown_steps out"
         )
+    if final_fraction and decay == "constant" and not cooldown_steps:
+        raise ConfigError(
+            f"final_fraction is {final_fraction}, but a constant rate has no end to go "
+            "to; set learning_rate.cooldown_steps or leave final_fraction out"
+        )
     for name, steps in (("warmup", warmup_steps), ("cooldown", cooldown_steps)):
         if not 0 <= steps <= total_steps - (warmup_steps if name == "cooldown" else 0):
             raise ConfigError(

@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import Array, Float
 
 from vlp_jax.checkpoint.storage import (
+    WEIGHTS,
     find_checkpoint,
     restore_parameters,
     saved_parameters,
@@ -157,7 +158,7 @@ class InitialWeights:
     parts: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        lookup(dict.fromkeys(("model", "ema")), self.weights, "initialise.weights")
+        lookup(WEIGHTS, self.weights, "initialise.weights")
         trees.compiled(self.parts or (), "initialise.parts")
 
     @functools.cached_property
