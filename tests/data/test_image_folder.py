@@ -8,12 +8,9 @@ import pytest
 from PIL import Image
 
 from vlp_jax.core.errors import BadSample, ConfigError
-from vlp_jax.data.sources.image_folder import (
-    LIMITS,
-    MAX_CAPTION,
-    ImageFolder,
-    clean_caption,
-)
+from vlp_jax.data.captions import MAX_CAPTION, clean_caption
+from vlp_jax.data.files import LIMITS
+from vlp_jax.data.sources.image_folder import ImageFolder
 from vlp_jax.data.transforms.image import decode_image
 
 

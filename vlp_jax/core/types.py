@@ -11,7 +11,7 @@ arrays share their first axis, the global batch B:
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -29,14 +29,26 @@ class Region:
     mask: np.ndarray | None = None  # bool [H, W]
 
 
+class Question(NamedTuple):
+    """A question about an image, and the answers that people gave to it."""
+
+    text: str
+    answers: tuple[str, ...]  # VQAv2 has ten, most other sets one
+    id: str = ""  # where the set numbers its questions
+
+
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One sample: an encoded image (or a uint8 array [H, W, 3]) and what is true."""
+    """One sample: an encoded image (or a uint8 array [H, W, 3]) and what is true.
+
+    caption_weights: how often each caption is drawn in training; (): all alike.
+    """
 
     image: bytes | np.ndarray
     captions: tuple[str, ...] = ()
+    caption_weights: tuple[float, ...] = ()
     label: int | None = None
-    questions: tuple[tuple[str, str], ...] = ()
+    questions: tuple[Question, ...] = ()
     regions: tuple[Region, ...] = ()
     name: str = ""
 
@@ -46,11 +58,17 @@ class Source(Protocol):
 
     `source[i]` raises BadSample when example i cannot be read. `class_names` names
     the labels; it is empty when the source has none. A source that leaves something
-    out when it is opened counts it by cause in a Counter `dropped`.
+    out when it is opened counts it by cause in a Counter `dropped`. Reading is safe
+    from several threads, and a source can be pickled.
+
+    `fingerprint` tells whether the data are those of an earlier run: {part: digest}
+    of the files it rests on (shards, tables) by their names, whatever folder they are
+    in. Samples may not move to another index while it stays the same.
     """
 
     name: str
     class_names: Sequence[str]
+    fingerprint: Mapping[str, str]
 
     def __len__(self) -> int: ...
 

@@ -13,6 +13,16 @@ PROBES = 8  # how many samples are tried in place of a bad one
 STRIDES = (7919, 7907)  # primes: substitutes lie far apart, neighbours are bad too
 
 
+def choose_caption(example: Example, rng: np.random.Generator) -> str:
+    """One of the captions, drawn by their weights."""
+    if not example.caption_weights:
+        return example.captions[rng.integers(len(example.captions))]
+    ends = np.cumsum(example.caption_weights)
+    return example.captions[
+        int(np.searchsorted(ends, rng.random() * ends[-1], "right"))
+    ]
+
+
 class PairSamples:
     """Random access by position: decoded, augmented, with one of the captions.
 
@@ -71,8 +81,7 @@ class PairSamples:
         except BadSample as error:
             error.add_note(name)
             raise
-        caption = example.captions[rng.integers(len(example.captions))]
-        tokens, mask = self.tokenize([caption])
+        tokens, mask = self.tokenize([choose_caption(example, rng)])
         return {
             "image": image,
             "text_tokens": tokens[0],

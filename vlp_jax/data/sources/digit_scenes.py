@@ -20,6 +20,7 @@ from PIL import Image
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example, Region
+from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.sources import scene_words
 
 COLOURS = {
@@ -175,6 +176,7 @@ class DigitScenes:
         self.split, self.size, self.canvas = split, size, canvas
         self.class_names = scene_words.NUMBERS
         self.name = f"digit_scenes/{split}"
+        self.fingerprint = {split: digest(size, canvas, self.digit_counts)}
         if split == "test":
             self._test_scenes = self._draw_test_scenes()
 

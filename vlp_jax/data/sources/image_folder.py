@@ -11,64 +11,18 @@ one is a BadSample then.
 """
 
 import collections
-import csv
-import json
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from unicodedata import category, normalize
 
 from vlp_jax.core.errors import BadSample, ConfigError
-from vlp_jax.core.lookup import lookup, suggestion
+from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example
-from vlp_jax.data.transforms.image import MAX_BYTES
+from vlp_jax.data.captions import usable
+from vlp_jax.data.files import inside_root, read_file
+from vlp_jax.data.fingerprint import digest
+from vlp_jax.data.tables import TABLES, cell
 
 ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
-MAX_CAPTION = 10_000  # characters; longer ones are scraped pages, not captions
-LIMITS = {"image": MAX_BYTES, "caption": 2**20}  # bytes of a file
-CONTROL = ("Cc", "Cs")  # Unicode categories: control characters, lone surrogates
-
-
-def clean_caption(text: str) -> str:
-    """NFC, no control characters or lone surrogates, whitespace collapsed.
-
-    Raises BadSample: 'caption_missing' when nothing visible is left, 'caption_too_long'
-    rather than cutting, which would train on the boilerplate at the top of a page.
-    """
-    if len(text) > MAX_CAPTION:
-        raise BadSample("caption_too_long", f"{len(text):,} characters")
-    text = normalize("NFC", text)
-    if not text.isprintable():
-        text = "".join(c for c in text if c.isspace() or category(c) not in CONTROL)
-    text = " ".join(text.split())
-    if not text:
-        raise BadSample("caption_missing", "no visible character")
-    return text
-
-
-def usable(texts: Iterable[str], dropped: collections.Counter) -> Iterator[str]:
-    """The clean captions; the others are counted in `dropped` by cause."""
-    for text in texts:
-        try:
-            yield clean_caption(text)
-        except BadSample as error:
-            dropped[error.cause] += 1
-
-
-def read_file(path: Path, kind: str) -> bytes:
-    """The bytes of an 'image' or 'caption' file, or a BadSample of that kind."""
-    limit = LIMITS[kind]
-    try:
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BadSample(f"{kind}_missing", str(path)) from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise BadSample(f"{kind}_unreadable", str(error)) from error
-    if len(data) > limit:
-        cause = "image_too_large" if kind == "image" else "caption_too_long"
-        raise BadSample(cause, f"{path}, limit {limit:,} bytes")
-    return data
 
 
 def captions_beside(image: Path) -> tuple[str, ...]:
@@ -83,81 +37,6 @@ def captions_beside(image: Path) -> tuple[str, ...]:
     if not captions:
         raise BadSample(max(dropped, default="caption_missing"), str(path))
     return captions
-
-
-Rows = Iterator[tuple[int, dict]]  # (line number, {column: value})
-
-
-def text_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, with or without a byte order mark."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                problem = f"{path}, line {number}: not UTF-8 ({error.reason})"
-                raise ConfigError(f"{problem}; save the table as UTF-8") from error
-
-
-def delimited_rows(path: Path) -> Rows:
-    """Rows of a CSV or TSV; values are None where a row is short."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.DictReader(text_lines(path), delimiter=delimiter, strict=True)
-    try:
-        if not reader.fieldnames:
-            raise ConfigError(f"{path} is empty; its first line must name the columns")
-        for row in reader:
-            if None in row:
-                raise ConfigError(
-                    f"{path}, line {reader.line_num}: more values than columns; put a "
-                    f"caption that contains {delimiter!r} in double quotes"
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        # line_num is that of the last good row: an open quote may swallow the file.
-        problem = f"{path}, line {reader.line_num + 1}: {error}"
-        raise ConfigError(f"{problem}; quote it, and double its quotes") from error
-
-
-def json_rows(path: Path) -> Rows:
-    for number, line in enumerate(text_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path}, line {number}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            example = '{"image": "a.jpg", "caption": "a dog"}'
-            raise ConfigError(f"{path}, line {number}: not an object such as {example}")
-        yield number, row
-
-
-TABLES = {".csv": delimited_rows, ".tsv": delimited_rows, ".jsonl": json_rows}
-
-
-def cell(row: dict, column: str, where: str):
-    """The value of a column; `where` names the table and line in the error."""
-    if column not in row:
-        known = ", ".join(str(key) for key in row)
-        raise ConfigError(
-            f"{where}: no column {column!r}; the columns are: {known}"
-            f"{suggestion(column, row)}. Set image_column and caption_column"
-        )
-    return row[column]
-
-
-def inside_root(name, where: str) -> str:
-    """The normalised path of a picture relative to the root, which it may not leave."""
-    if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"{where}: the image is {name!r}; expected a path")
-    name = name.strip()
-    if "://" in name:
-        raise ConfigError(f"{where}: {name!r} is a URL; download the pictures first")
-    if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
-        problem = f"{where}: {name!r} may lie outside the folder"
-        raise ConfigError(f"{problem}; write paths relative to root, without '..'")
-    return Path(name).as_posix()
 
 
 def caption_list(value, where: str) -> list[str]:
@@ -226,6 +105,7 @@ class ImageFolder:
         if captions is not None:
             self.name += f"/{Path(captions).stem}"
             self._index_table(captions, image_column, caption_column)
+            self._take_fingerprint(Path(captions).name)
             return
         images, texts = find_images(self.root)
         if not images:
@@ -238,6 +118,12 @@ class ImageFolder:
         else:
             self._index_classes(images, tuple(templates), class_names)
         self.dropped = +self.dropped  # without the zeros
+        self._take_fingerprint(self.root.resolve().name)
+
+    def _take_fingerprint(self, part: str) -> None:
+        """Names, order and captions; caption files and pictures are not opened."""
+        captions, labels = self._captions or (), self._labels or ()
+        self.fingerprint = {part: digest(self._images, captions, labels)}
 
     def _index_table(self, captions: str, image_column: str, caption_column: str):
         tried = (self.root / captions, Path(captions).expanduser())

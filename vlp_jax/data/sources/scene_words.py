@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlp_jax.core.types import Question
+
 if TYPE_CHECKING:
     from vlp_jax.data.sources.digit_scenes import Digit, Scene
 
@@ -91,8 +93,8 @@ def captions(scene: "Scene", rng: np.random.Generator) -> tuple[str, ...]:
     )
 
 
-def questions(scene: "Scene") -> tuple[tuple[str, str], ...]:
-    """(question, answer) pairs with one right answer each."""
+def questions(scene: "Scene") -> tuple[Question, ...]:
+    """Questions with one right answer each."""
     asked = [("how many digits are there?", NUMBERS[len(scene.digits)])]
     if len(scene.digits) == 1:
         where = [""]
@@ -106,4 +108,4 @@ def questions(scene: "Scene") -> tuple[tuple[str, str], ...]:
         ]
     sizes = [digit.size for digit in scene.digits]
     asked.append(("is there a big digit?", "yes" if "big" in sizes else "no"))
-    return tuple(asked)
+    return tuple(Question(question, (answer,)) for question, answer in asked)
