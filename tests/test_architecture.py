@@ -25,7 +25,7 @@ LAYERS = [
         "porting",
     },
     {"build", "recipe"},
-    {"trained", "learner", "cli"},
+    {"trained", "learner", "feed", "cli"},
     {"runs"},
     {"planning", "launching"},
     {"train", "evaluate", "port", "plan", "launch", "demo"},  # programs
@@ -35,6 +35,7 @@ LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 FREE = {
     "cli",
     "learner",
+    "feed",
     "runs",
     "trained",
     "recipe",
@@ -73,6 +74,7 @@ ONLY_IN = {
         "runs.py",
         "trained.py",
         "learner.py",
+        "feed.py",
         "cli.py",
         "launching/spec.py",
         "planning/",

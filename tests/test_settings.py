@@ -5,6 +5,7 @@ import pytest
 from vlp_jax import build, evaluate, recipe, runs, trained
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
+from vlp_jax.feed import steps_of
 from vlp_jax.models.layers import Dense
 
 
@@ -40,6 +41,7 @@ def config(**changed):
 )
 def test_a_plan_names_the_setting(changed, said):
     with pytest.raises(ConfigError, match=said):
+        runs.check_settings(config(**changed))
         runs.make_plan(config(**changed))
 
 
@@ -48,6 +50,17 @@ def test_stop_after_changes_the_last_step_alone():
     plan = runs.make_plan(config(stop_after=4))
     assert (plan.last_step, plan.total_steps) == (4, 10)
     assert runs.make_plan(config(stop_after=99)).last_step == 10
+
+
+def test_epochs_stand_in_for_steps():
+    chosen = config(batch_size=100, epochs=2.5)
+    assert steps_of(chosen, 1000) == 25  # in place of the recipe's own steps
+    chosen.epochs = 0.01
+    assert steps_of(chosen, 1000) == 1
+    chosen.epochs = 0.0
+    with pytest.raises(ConfigError, match="epochs is 0.0; expected a positive"):
+        steps_of(chosen, 1000)
+    assert steps_of(config(), 1000) == 10
 
 
 @pytest.mark.parametrize("pair", [(5.0,), (2.0, 1.0), (0.0, 1.0, 2.0)])

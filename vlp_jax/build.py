@@ -172,13 +172,13 @@ def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
     return evaluators
 
 
-def training_images(config: ConfigDict, preprocessing: Preprocessing):
+def training_images(data: ConfigDict, preprocessing: Preprocessing):
     """The function that turns Example.image into a training picture."""
-    if config.data.crop.scale is None:
+    if data.crop.scale is None:
         return lambda image, rng: preprocessing(image)
     return call(
         RandomResizedCrop,
-        keywords(config.data.crop),
+        keywords(data.crop),
         "data.crop",
         image_size=preprocessing.image_size,
         interpolation=preprocessing.interpolation,
@@ -233,7 +233,8 @@ def resolved(config: ConfigDict) -> ConfigDict:
     if "objectives" not in config:
         return _resolve_evaluation(config)
     _resolve_evaluation(config.evaluation)
-    _fill(config.data.train, SOURCES.get(config.data.train.kind))
+    for block in (config.data.train, *config.data.mixture.values()):
+        _fill(block, SOURCES.get(block.kind))
     if config.data.crop.scale is not None:
         _fill(config.data.crop, RandomResizedCrop)
     _fill(config.preprocessing, Preprocessing)

@@ -82,6 +82,23 @@ def source(kind: str | None = None, **chosen: Any) -> ConfigDict:
     return block(SOURCES, kind, **chosen)
 
 
+def mixed(
+    kind: str | None = None,
+    weight: float | None = None,
+    repeat: float | None = None,
+    **chosen: Any,
+) -> ConfigDict:
+    """Settings of a source that training draws from, maybe beside others.
+
+    weight: its share of the samples, up to a common factor. repeat: instead, how often
+    it is read in one pass over everything. Neither: every sample once a pass.
+    """
+    config = source(kind, **chosen)
+    config.weight, config.repeat = not_given(float), not_given(float)
+    config.weight, config.repeat = weight, repeat
+    return config
+
+
 def evaluator(kind: str, data: ConfigDict | None = None, **chosen: Any) -> ConfigDict:
     """Settings of an evaluator. Without `data` it uses the evaluation's own."""
     config = block(EVALUATORS, kind, **chosen)
@@ -112,9 +129,14 @@ def pretraining() -> ConfigDict:
     config.seed = 0
     config.batch_size = 256  # of all devices together
     config.steps = not_given(int)
+    config.epochs = not_given(float)  # instead of steps: passes over the data
     config.stop_after = not_given(int)  # stop early, schedules unchanged
     config.data = {
-        "train": source(),
+        "train": mixed(),
+        "mixture": {},  # more sources by name, made with recipe.mixed
+        "order": not_given(str),  # 'full' or 'blocks'; None: as suits the source
+        "interleave": 16,  # blocks that are read side by side
+        "log_samples": False,  # the ids of every batch, to W/samples.jsonl
         "crop": keywords({"crop": RandomResizedCrop}, ("image_size", "interpolation")),
         "threads": 2,
         "max_bad_share": 0.1,
@@ -153,4 +175,5 @@ def pretraining() -> ConfigDict:
     config.evaluation = evaluation()
     config.lock()
     config.evaluation.evaluators.unlock()
+    config.data.mixture.unlock()
     return config

@@ -24,11 +24,8 @@ from vlp_jax.core.errors import ConfigError, RunError, check_range
 from vlp_jax.core.logs import MetricsWriter, say
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.wandb import WandbBoard
-from vlp_jax.data.loader import Loader
-from vlp_jax.data.order import Order
-from vlp_jax.data.pairs import PairSamples
-from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.feed import Feed, steps_of
 from vlp_jax.learner import Learner
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.hosts import check_same
@@ -45,12 +42,16 @@ from vlp_jax.trained import (
 )
 from vlp_jax.training.loop import Loop, Plan, Progress
 from vlp_jax.training.profile import profile_steps, profiled
+from vlp_jax.training.sample_log import logging_samples
 from vlp_jax.training.state import TrainState, items_of, state_from, variables_of
 
 
-def make_plan(config: ConfigDict) -> Plan:
-    if config.steps is None:
-        raise ConfigError("config.steps is not given; set --config.steps=NUMBER")
+def check_settings(config: ConfigDict) -> None:
+    """ConfigError for numbers that make no sense, before anything is opened."""
+    if config.steps is None and config.epochs is None:
+        raise ConfigError(
+            "config.steps is not given; set --config.steps=NUMBER, or --config.epochs"
+        )
     check_range("steps", config.steps, 1)
     check_range("seed", config.seed, 0, 2**32 - 1)
     check_range("data.threads", config.data.threads, 0)
@@ -66,8 +67,11 @@ def make_plan(config: ConfigDict) -> Plan:
             "evaluation.weights is 'ema', but this run keeps no moving average; "
             "set --config.ema_decay=0.999, for example"
         )
+    check_range("stop_after", config.stop_after, 1)
+
+
+def make_plan(config: ConfigDict) -> Plan:
     last = config.steps if config.stop_after is None else config.stop_after
-    check_range("stop_after", last, 1)
     return Plan(
         total_steps=config.steps,
         last_step=min(config.steps, last),
@@ -90,13 +94,16 @@ class TrainingRun:
         self.config, self.workdir = config, Path(workdir)
         if self.workdir.exists() and not self.workdir.is_dir():
             raise ConfigError(f"--workdir={workdir} is a file; name a folder")
-        self.plan = make_plan(config)
+        check_settings(config)
         self.mesh = build.make_mesh(config)
         check_batch_size(config.batch_size, self.mesh, config.accumulation)
+        self.feed = Feed(config)
+        self.source = self.feed.source
+        config.steps = steps_of(config, self.feed.pass_size)
+        self.plan = make_plan(config)
         self.profile = profile_steps(
             config.profile.first_step, config.profile.steps, self.plan.last_step
         )
-        self.source = build.pick(SOURCES, config.data.train, "data.train")
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
         self.first_step = newest_step(workdir)
@@ -104,13 +111,7 @@ class TrainingRun:
         self.tokenizer = self._tokenizer()
         self.learner = Learner(config, self.mesh, self.preprocessing, self.tokenizer)
         self.learner.objective.check(config.batch_size, len(self.source))
-        self.samples = PairSamples(
-            self.source,
-            Order(len(self.source), config.seed),
-            build.training_images(config, self.preprocessing),
-            self.tokenizer,
-            config.seed,
-        )
+        self.samples = self.feed.samples(self.preprocessing, self.tokenizer)
         self.progress = Progress()
         self.predictor: ModelPredictor | None = None
 
@@ -148,12 +149,7 @@ class TrainingRun:
         self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         loop = Loop(
             plan=self.plan,
-            train_step=profiled(
-                self.learner.update(state),
-                self.workdir / "profile",
-                self.profile,
-                self.first_step,
-            ),
+            train_step=self._observed(self.learner.update(state)),
             place=lambda arrays: place_batch(arrays, self.mesh),
             describe_bad=self.samples.describe_bad,
             evaluate=self.evaluate,
@@ -170,6 +166,14 @@ class TrainingRun:
             writer.close()
             self.store.close()
 
+    def _observed(self, step: Callable) -> Callable:
+        """The step, profiled and with its samples logged where that is wanted."""
+        folder = self.workdir / "profile"
+        step = profiled(step, folder, self.profile, self.first_step)
+        if self.config.data.log_samples:
+            step = logging_samples(step, self.workdir, self.first_step)
+        return step
+
     def _board(self) -> Callable | None:
         """What makes the board of config.wandb, if one is wanted."""
         project = self.config.wandb.project
@@ -181,8 +185,7 @@ class TrainingRun:
         """Host batches from the run's first step on."""
         size = self.config.batch_size
         share = process_share(size, self.mesh)
-        loader = Loader(self.samples, size, self.config.data.threads, share)
-        return loader.batches(self.first_step)
+        return self.feed.batches(self.samples, size, share, self.first_step)
 
     def save(self, step: int, state: TrainState, progress: Progress) -> None:
         counters = {"step": step, **progress.to_dict()}
@@ -248,12 +251,12 @@ class TrainingRun:
     def _check_processes(self) -> None:
         """Every process must train the same model on the same data, word for word."""
         files = [data for name, data in sorted(self._files.items()) if name != CONFIG]
-        data = f"{self.source.name}, {len(self.source)} samples"
+        data = description.to_json(self.feed.fingerprint)
         check_same(
             {
                 "config": self._files[CONFIG],
                 "tokenizer": b"".join(files),
-                "data": data.encode(),
+                "data": data,
             }
         )
 

@@ -3,9 +3,9 @@
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -42,14 +42,30 @@ def size_of(source: Source) -> str:
 
 def read_rows(workdir: Path | str) -> list[dict[str, Any]]:
     """The metric rows of a run; a row torn by a crash is left out."""
-    path = Path(workdir) / METRICS_FILE
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
+    return list(whole_rows(Path(workdir) / METRICS_FILE))
+
+
+def whole_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file of JSON lines but for torn ones; none without a file."""
+    if not path.exists():
+        return
+    with path.open() as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def open_rows(path: Path, first_step: int) -> TextIO:
+    """Opens a file of JSON lines to add to it, without the rows after a step."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w") as file:
+        for row in whole_rows(path):
+            if row["step"] <= first_step:
+                file.write(json.dumps(row) + "\n")
+    temporary.replace(path)
+    return path.open("a")
 
 
 class MetricsWriter:
@@ -79,12 +95,7 @@ class MetricsWriter:
         more = [board()] if board is not None else []  # first: it may refuse
         workdir = Path(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
-        kept = [row for row in read_rows(workdir) if row["step"] <= first_step]
-        path = workdir / METRICS_FILE
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        temporary.replace(path)
-        self._file = path.open("a")
+        self._file = open_rows(workdir / METRICS_FILE, first_step)
         folder = str(workdir / "tensorboard")
         self._boards = [SummaryWriter(folder, purge_step=first_step + 1), *more]
 

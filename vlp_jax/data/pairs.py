@@ -7,10 +7,9 @@ import numpy as np
 
 from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, BadSample, RunError
 from vlp_jax.core.types import Example, Source
-from vlp_jax.data.order import Order
+from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 
 PROBES = 8  # how many samples are tried in place of a bad one
-STRIDES = (7919, 7907)  # primes: substitutes lie far apart, neighbours are bad too
 
 
 def choose_caption(example: Example, rng: np.random.Generator) -> str:
@@ -32,7 +31,7 @@ class PairSamples:
 
     Args:
       source: where examples come from.
-      order: position -> index in the source.
+      order: position -> index in the source, and what to try in place of a bad one.
       prepare: (Example.image, generator) -> uint8 [S, S, 3].
       tokenize: texts -> (tokens int32 [n, L], mask bool [n, L]).
       seed: of the augmentation and the choice of captions.
@@ -41,7 +40,7 @@ class PairSamples:
     def __init__(
         self,
         source: Source,
-        order: Order,
+        order: Order | BlockOrder | MixedOrder,
         prepare: Callable,
         tokenize: Callable,
         seed: int,
@@ -54,10 +53,8 @@ class PairSamples:
         index = self.order(position)
         rng = np.random.default_rng((self.seed, position))
         bad = np.zeros(len(BAD_SAMPLE_CAUSES), np.int32)
-        size = len(self.source)
-        stride = STRIDES[0] if size % STRIDES[0] else STRIDES[1]
         for probe in range(PROBES):
-            at = (index + probe * stride) % size
+            at = self.order.substitute(index, probe) if probe else index
             try:
                 return self._sample(at, rng) | {"bad": bad}
             except BadSample as error:
@@ -87,7 +84,7 @@ class PairSamples:
             "text_tokens": tokens[0],
             "text_mask": mask[0],
             "valid": np.True_,
-            "sample_id": np.int32(index),
+            "sample_id": np.int32(index % 2**31),
         }
 
     def describe_bad(self) -> str:

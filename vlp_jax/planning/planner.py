@@ -88,7 +88,9 @@ def make_plan(
     for the largest batch that fits where the config's does not. `tell` hears what
     takes time.
     """
-    runs.make_plan(config)  # what training would refuse at once
+    runs.check_settings(config)  # what training would refuse at once
+    config.steps = config.steps or 1  # how many epochs are, only the data know
+    runs.make_plan(config)
     program = make_program(config, topology)
     batch, limit = config.batch_size, topology.chip.hbm
     pairs = program.pairs_of(batch)

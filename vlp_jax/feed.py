@@ -1,0 +1,136 @@
+"""What a training run reads: its sources, their order, and the batches they give."""
+
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from vlp_jax import build
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import lookup
+from vlp_jax.core.types import Source
+from vlp_jax.data.loader import HostBatch, Loader
+from vlp_jax.data.mixture import Mixture
+from vlp_jax.data.order import BlockOrder, MixedOrder, Order
+from vlp_jax.data.pairs import PairSamples
+from vlp_jax.data.sources import SOURCES
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.data.transforms.image import Preprocessing
+from vlp_jax.parallel.sharding import Share
+
+SHARES = ("weight", "repeat")  # of a block: how often it is read, not what it is
+
+
+class Feed:
+    """The training data of a config.
+
+    `source` is the one source, or the Mixture of them; `order` says which of its
+    samples stands where; `pass_size` is the number of samples in one pass over all.
+    """
+
+    def __init__(self, config: ConfigDict):
+        self.config = config.data
+        self.seed = config.seed
+        blocks = self._blocks()
+        sources = {
+            name: build.pick(SOURCES, _without_shares(block), where)
+            for where, name, block in blocks
+        }
+        shares = {name: _share(where, block) for where, name, block in blocks}
+        if len(sources) == 1:
+            self.source: Source = next(iter(sources.values()))
+            self.order = self._order(self.source, self.seed)
+            self.pass_size = len(self.source)
+            return
+        self.source = Mixture(sources)
+        self._mix(sources, shares)
+
+    def _blocks(self) -> list[tuple[str, str, ConfigDict]]:
+        """(where it is set, its name, its settings) of every source."""
+        blocks = [
+            (f"data.mixture.{name}", name, block)
+            for name, block in self.config.mixture.items()
+        ]
+        if self.config.train.kind is not None or not blocks:
+            blocks.insert(0, ("data.train", "train", self.config.train))
+        return blocks
+
+    def _mix(self, sources: dict[str, Source], shares: dict[str, tuple]) -> None:
+        weights = {name: weight for name, (weight, _) in shares.items()}
+        repeats = {name: repeat or 1 for name, (_, repeat) in shares.items()}
+        self.pass_size = round(sum(len(s) * repeats[n] for n, s in sources.items()))
+        given = [name for name, weight in weights.items() if weight is not None]
+        if not given and set(repeats.values()) == {1} and self.config.order != "blocks":
+            self.order = Order(len(self.source), self.seed)  # every sample once a pass
+            return
+        if given and len(given) < len(weights):
+            open_ones = ", ".join(n for n in weights if n not in given)
+            raise ConfigError(
+                f"the sources {', '.join(given)} have a weight and {open_ones} have "
+                "none; give every source of the mixture one, or none of them"
+            )
+        if not given:
+            weights = {n: len(s) * repeats[n] for n, s in sources.items()}
+        orders = [
+            self._order(source, (self.seed + 104_729 * number) % 2**32)
+            for number, source in enumerate(sources.values())
+        ]
+        self.order = MixedOrder(orders, list(weights.values()), self.seed)
+
+    def _order(self, source: Source, seed: int) -> Order | BlockOrder:
+        """'blocks' reads shards in sequence, as those of a remote store should be."""
+        blocks = getattr(source, "blocks", None)
+        kinds = {"full": False, "blocks": True, None: getattr(source, "remote", False)}
+        wanted = lookup(kinds, self.config.order, "data.order")
+        if not wanted:
+            return Order(len(source), seed)
+        if blocks is None:
+            raise ConfigError(
+                f"data.order is 'blocks', but {source.name} has no shards to read one "
+                "after the other; use 'full'"
+            )
+        return BlockOrder(blocks, seed, self.config.interleave)
+
+    def samples(
+        self, preprocessing: Preprocessing, tokenizer: Tokenizer
+    ) -> PairSamples:
+        """The samples by position, as the model gets them."""
+        images = build.training_images(self.config, preprocessing)
+        return PairSamples(self.source, self.order, images, tokenizer, self.seed)
+
+    def batches(
+        self, samples: PairSamples, batch_size: int, share: Share, first_step: int
+    ) -> Iterator[HostBatch]:
+        """Host batches from a step on."""
+        loader = Loader(samples, batch_size, self.config.threads, share)
+        return loader.batches(first_step)
+
+    @property
+    def fingerprint(self) -> dict:
+        """What a checkpoint keeps of the data, to know them again."""
+        return {"samples": len(self.source), "parts": dict(self.source.fingerprint)}
+
+
+def _without_shares(block: ConfigDict) -> ConfigDict:
+    return ConfigDict({k: v for k, v in block.items() if k not in SHARES})
+
+
+def _share(where: str, block: ConfigDict) -> tuple[float | None, float | None]:
+    """(weight, repeat), of which one source may have one."""
+    weight, repeat = block.get("weight"), block.get("repeat")
+    if weight is not None and repeat is not None:
+        raise ConfigError(
+            f"{where} has both a weight ({weight}) and a repeat ({repeat}); give one"
+        )
+    for name, value in (("weight", weight), ("repeat", repeat)):
+        if value is not None and not value > 0:
+            raise ConfigError(f"{where}.{name} is {value}; expected a positive number")
+    return weight, repeat
+
+
+def steps_of(config: ConfigDict, pass_size: int) -> int | None:
+    """config.steps, or the steps in which config.epochs passes are made."""
+    if config.epochs is None:
+        return config.steps
+    if not config.epochs > 0:
+        raise ConfigError(f"epochs is {config.epochs}; expected a positive number")
+    return max(1, round(config.epochs * pass_size / config.batch_size))
