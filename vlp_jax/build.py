@@ -19,6 +19,7 @@ from vlp_jax.core import trees
 from vlp_jax.core.errors import BadSample, ConfigError, check_range
 from vlp_jax.core.lookup import call, lookup, parameters_of
 from vlp_jax.core.types import Evaluator, Source
+from vlp_jax.data.lengths import check_lengths
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.data.transforms.image import Preprocessing, RandomResizedCrop
@@ -131,6 +132,20 @@ def _sized(block: ConfigDict) -> dict[str, Any]:
     if block.get("kind") not in SIZES or block.size is None:
         return {}
     return SIZES[block.kind](block.size)
+
+
+def make_text_lengths(
+    config: ConfigDict, model: TwoTower, tokenizer: Tokenizer
+) -> tuple[int, ...] | None:
+    """The lengths that the texts of a batch are cut to; None: they stay as they are."""
+    if config.data.text_lengths is None:
+        return None
+    if model.text.pool == "last":
+        raise ConfigError(
+            "data.text_lengths cuts padding, but this text tower reads the last "
+            "position (model.text.pool = 'last'), padding or not; leave it out"
+        )
+    return check_lengths(config.data.text_lengths, tokenizer.length)
 
 
 def make_objective(config: ConfigDict, mesh: jax.sharding.Mesh) -> Mixture:

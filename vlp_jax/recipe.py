@@ -135,6 +135,7 @@ def pretraining() -> ConfigDict:
         "train": mixed(),
         "mixture": {},  # more sources by name, made with recipe.mixed
         "order": not_given(str),  # 'full' or 'blocks'; None: as suits the source
+        "text_lengths": not_given(tuple),  # a batch is cut to the first that holds it
         "interleave": 16,  # blocks that are read side by side
         "log_samples": False,  # the ids of every batch, to W/samples.jsonl
         "crop": keywords({"crop": RandomResizedCrop}, ("image_size", "interpolation")),

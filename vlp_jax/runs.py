@@ -24,11 +24,12 @@ from vlp_jax.core.errors import ConfigError, RunError, check_range
 from vlp_jax.core.logs import MetricsWriter, say
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.wandb import WandbBoard
+from vlp_jax.data.lengths import cut, longest_text
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.feed import Feed, steps_of
 from vlp_jax.learner import Learner
 from vlp_jax.models.predictor import ModelPredictor
-from vlp_jax.parallel.hosts import check_same
+from vlp_jax.parallel.hosts import agreed_maximum, check_same
 from vlp_jax.parallel.mesh import check_batch_size
 from vlp_jax.parallel.sharding import bytes_per_device, place_batch, process_share
 from vlp_jax.trained import (
@@ -111,6 +112,9 @@ class TrainingRun:
         self.tokenizer = self._tokenizer()
         self.learner = Learner(config, self.mesh, self.preprocessing, self.tokenizer)
         self.learner.objective.check(config.batch_size, len(self.source))
+        self.text_lengths = build.make_text_lengths(
+            config, self.learner.model, self.tokenizer
+        )
         self.samples = self.feed.samples(self.preprocessing, self.tokenizer)
         self.progress = Progress()
         self.predictor: ModelPredictor | None = None
@@ -150,7 +154,7 @@ class TrainingRun:
         loop = Loop(
             plan=self.plan,
             train_step=self._observed(self.learner.update(state)),
-            place=lambda arrays: place_batch(arrays, self.mesh),
+            place=self._place,
             describe_bad=self.samples.describe_bad,
             evaluate=self.evaluate,
             save=self.save,
@@ -165,6 +169,13 @@ class TrainingRun:
             batches.close()
             writer.close()
             self.store.close()
+
+    def _place(self, arrays: dict) -> dict:
+        """Host arrays -> the batch on the devices, its texts cut to a common length."""
+        if self.text_lengths:
+            longest = agreed_maximum(longest_text(arrays))
+            arrays = cut(arrays, longest, self.text_lengths)
+        return place_batch(arrays, self.mesh)
 
     def _observed(self, step: Callable) -> Callable:
         """The step, profiled and with its samples logged where that is wanted."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.data.tokenizers import Tokenizer, canonicalise_siglip
+from vlp_jax.data.tokenizers import Tokenizer, canonicalise_clip, canonicalise_siglip
 
 CAPTIONS = [
     f"a {size} {colour} {digit} {place} the picture"
@@ -97,6 +97,11 @@ def test_threads_agree(tokenizer):
     with ThreadPoolExecutor(8) as pool:
         rows = list(pool.map(lambda text: tokenizer(text)[0][0], CAPTIONS * 20))
     np.testing.assert_array_equal(np.stack(rows), expected)
+
+
+def test_canonicalise_clip():
+    assert canonicalise_clip(" A\tdog &amp;amp; a CAT\n&lt;3 ") == "a dog & a cat <3"
+    assert canonicalise_clip("一只 狗") == "一只 狗"
 
 
 def test_canonicalise_siglip():

@@ -5,6 +5,7 @@ transformers' own __call__ sets truncation and padding anew each time, which is 
 and fails with 'Already borrowed' when several threads tokenize.
 """
 
+import html
 import os
 import string
 from collections.abc import Iterable, Sequence
@@ -35,7 +36,20 @@ def canonicalise_siglip(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-CANONICALISE = {"none": lambda text: text, "siglip": canonicalise_siglip}
+def canonicalise_clip(text: str) -> str:
+    """HTML entities resolved (twice, as scraped text needs), whitespace, lowercase.
+
+    As OpenAI's CLIP cleans text (its clip/simple_tokenizer.py), but for the repair of
+    wrongly decoded characters that the ftfy package does there.
+    """
+    return " ".join(html.unescape(html.unescape(text)).lower().split())
+
+
+CANONICALISE = {
+    "none": lambda text: text,
+    "siglip": canonicalise_siglip,
+    "clip": canonicalise_clip,
+}
 
 
 def first_known(*ids: int | None) -> int | None:

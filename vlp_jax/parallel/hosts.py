@@ -239,6 +239,13 @@ def agreed(number: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
+def agreed_maximum(number: int) -> int:
+    """The largest of the processes' numbers, on all of them."""
+    if not together():
+        return number
+    return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
 def sum_counts(counts: Counter, names: Sequence[str]) -> Counter:
     """The sum over all processes of the counts of `names`, without zeros."""
     own = np.array([counts[name] for name in names], np.int32)
