@@ -12,12 +12,33 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 import pytest  # noqa: E402
 
+from tests import faults  # noqa: E402
+
+COUNTS = faults.Counts()
+
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the long tests too")
+    parser.addoption("--fault-table", help="write the fault matrix to this page")
+
+
+def pytest_runtest_logreport(report):
+    COUNTS.reported(report)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not COUNTS.found:
+        return
+    terminalreporter.section("faults")
+    for name in sorted(COUNTS.found, key=list(faults.FAULTS).index):
+        what = faults.FAULTS[name]
+        terminalreporter.line(f"{name:4} {COUNTS.line(name)}: {what}")
+    if config.getoption("--fault-table"):
+        faults.write_table(Path(config.getoption("--fault-table")), COUNTS)
 
 
 def pytest_collection_modifyitems(config, items):
+    COUNTS.collected(items)
     if config.getoption("--all"):
         return
     skip = pytest.mark.skip(reason="long; run with --all")

@@ -6,13 +6,13 @@ too. One run is begun by two processes, carried on by one and ended by two again
 
 import csv
 import json
-import socket
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.end_to_end.several import explicit, free_port, run_two, slurm
 from vlp_jax.cli import LOST_ANOTHER
 from vlp_jax.core.logs import read_rows
 from vlp_jax.data.sources.digit_scenes import DigitScenes
@@ -37,49 +37,6 @@ def get_config():
     )
     return config
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def explicit(index: int, port: int) -> dict[str, str]:
-    return {
-        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-        "JAX_NUM_PROCESSES": "2",
-        "JAX_PROCESS_ID": str(index),
-    }
-
-
-def slurm(index: int, port: int) -> dict[str, str]:
-    """What srun sets for a task of two on this machine."""
-    return {
-        "SLURM_JOB_ID": "4711",
-        "SLURM_STEP_NODELIST": "localhost",
-        "SLURM_NTASKS": "2",
-        "SLURM_PROCID": str(index),
-        "SLURM_LOCALID": str(index),
-        "JAX_COORDINATOR_PORT": str(port),
-    }
-
-
-def run_two(program, name, *flags, variables=explicit, devices=4, only=("", "")):
-    """Both processes of a run as they ended; `only` adds a flag to one of them."""
-    port = free_port()
-    started = [
-        program.start(
-            name,
-            *flags,
-            *([extra] if extra else []),
-            devices=devices,
-            VLP_HEARTBEAT_TIMEOUT="10",
-            **variables(index, port),
-        )
-        for index, extra in enumerate(only)
-    ]
-    return [program.wait(process) for process in started]
 
 
 def lines(text: str) -> list[str]:
@@ -219,6 +176,7 @@ def test_an_error_of_one_process_is_said_by_it_and_ends_all(program, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.fault("F4")
 def test_a_process_that_is_killed_ends_the_other_with_an_explanation(program, tmp_path):
     workdir, port = tmp_path / "run", free_port()
     # Without saves: a process lost in the middle of one is noticed by its heartbeat.
