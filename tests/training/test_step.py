@@ -214,6 +214,8 @@ def test_learning_rate_settings_that_cannot_be():
         learning_rate(10, 1.0, warmup_steps=11)
     with pytest.raises(ConfigError, match="did you mean 'cosine'"):
         learning_rate(10, 1.0, decay="cosin")
+    with pytest.raises(ConfigError, match="final_fraction"):
+        learning_rate(10, 1.0, decay="constant", final_fraction=0.1)
 
 
 def test_one_batch_can_be_learned_by_heart():
