@@ -1,5 +1,6 @@
 """Our own tokenizer and foreign ones: ids, ends, padding, round trips, threads."""
 
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -245,3 +246,18 @@ def test_hub_that_cannot_be_reached(monkeypatch):
         caught.value
     )
     assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.fault("F20")
+def test_code_beside_a_tokenizer_is_never_run(tmp_path, tokenizer):
+    folder, mark = tmp_path / "tokenizer", tmp_path / "was-run"
+    tokenizer.save(folder)
+    code = f"open({str(mark)!r}, 'w')\nclass Evil: pass\n"
+    (folder / "evil.py").write_text(code)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config |= {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": "evil.Evil"}}
+    path.write_text(json.dumps(config))
+    found = Tokenizer.load(str(folder), length=16)  # its tokenizer.json will do
+    np.testing.assert_array_equal(found(CAPTIONS)[0], tokenizer(CAPTIONS)[0])
+    assert not mark.exists()

@@ -95,6 +95,7 @@ def page(tmp_path):
     return write
 
 
+@pytest.mark.fault("F20")
 def test_texts_are_escaped_and_nothing_is_loaded(page):
     curve = [(step, 1 / (step + 1)) for step in range(100)]
     source = page([classification(5), retrieval()], {EVIL: curve})
