@@ -1,6 +1,9 @@
 """HF's SiglipModel and our towers with the same weights, small enough for a test."""
 
+import functools
+
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from tests.models.clip_pair import linear, norm, patches, same, transposed, trunk
 from vlp_jax.models.siglip import SiglipText, SiglipViT
@@ -136,6 +139,14 @@ def translate(theirs):
     """{their key: array} -> {our path: array}; every key is used."""
     assert {key for key, _ in TABLE.values()} == set(theirs)
     return {path: change(theirs[key]) for path, (key, change) in TABLE.items()}
+
+
+@functools.cache
+def weights():
+    """The oracle and its weights as our parameters."""
+    theirs = hf_model()
+    arrays = {k: p.detach().numpy().copy() for k, p in theirs.named_parameters()}
+    return theirs, unflatten_dict(translate(arrays), sep="/")
 
 
 def captions(rows=6):

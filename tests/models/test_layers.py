@@ -1,0 +1,112 @@
+"""Layers: statistics in float32, attention by hand, and the limits of cuDNN."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models.builders import SHAPE
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.models.layers import Attention, LayerNorm, check_cudnn, even_attention
+from vlp_jax.models.siglip import SiglipText
+from vlp_jax.models.text import TextTransformer
+from vlp_jax.models.vit import ViT
+
+
+def test_layer_norm_keeps_its_statistics_in_float32():
+    """A large mean: statistics in bfloat16 would lose the deviations from it."""
+    x = 256 + 2 * jax.random.normal(jax.random.key(0), (4, 64))
+    x = x.astype(jnp.bfloat16)
+    norm = LayerNorm(dtype="bfloat16")
+    found = norm.apply(norm.init(jax.random.key(0), x), x)
+    exact = np.asarray(x, np.float64)
+    exact = (exact - exact.mean(1, keepdims=True)) / exact.std(1, keepdims=True)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(found, np.float64), exact, atol=0.02)
+
+
+def test_attention_over_a_context():
+    """One query over other tokens equals softmax(q k / sqrt(d)) v by hand."""
+    x, context = (
+        jax.random.normal(jax.random.key(n), (2, length, 8))
+        for n, length in ((0, 1), (1, 5))
+    )
+    attention = Attention(heads=1, init_std=0.5, out_std=0.5)
+    params = attention.init(jax.random.key(2), x, context=context)
+    found = jax.jit(attention.apply)(params, x, context=context)
+    weights = {k: v["kernel"] for k, v in params["params"].items()}
+    scores = (x @ weights["query"]) @ (context @ weights["key"]).swapaxes(1, 2)
+    mixed = jax.nn.softmax(scores / 8**0.5) @ (context @ weights["value"])
+    np.testing.assert_allclose(found, mixed @ weights["out"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("width", "dtype", "said"),
+    [
+        (64, "float32", "'bfloat16', and dtype is 'float32'"),
+        (12, "bfloat16", "8 divides.* theirs is 12"),
+        (512, "bfloat16", "at most 256, and theirs is 512"),
+        (72, "bfloat16", None),
+    ],
+)
+def test_what_cudnn_cannot_do(monkeypatch, width, dtype, said):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    query = jnp.zeros((2, 8, 4, width), dtype)
+    if said is None:
+        check_cudnn(query)
+    else:
+        with pytest.raises(ConfigError, match=f"{said}.*; set attention='xla'"):
+            check_cudnn(query)
+
+
+@pytest.mark.parametrize("length", [6, 7])
+@pytest.mark.parametrize(("masked", "causal"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_even_lengths_change_nothing(length, masked, causal):
+    """By XLA, which takes any length: values and gradients with and without padding."""
+    arrays = jax.random.normal(jax.random.key(0), (3, 2, length, 2, 4))
+    mask = jnp.arange(length) < jnp.array([length, 3])[:, None] if masked else None
+
+    def plain(query, key, value):
+        rows = mask if mask is None else mask[:, None, None]
+        return jax.nn.dot_product_attention(
+            query, key, value, mask=rows, is_causal=bool(causal)
+        )
+
+    def even(query, key, value):
+        return even_attention(query, key, value, mask, bool(causal), "xla")
+
+    def both(function):
+        def loss(arrays):
+            out = function(*arrays)
+            return (out * jnp.arange(out.size).reshape(out.shape)).sum(), out
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(arrays)
+
+    for found, expected in zip(
+        jax.tree.leaves(both(even)), jax.tree.leaves(both(plain)), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ViT(image_size=16, patch_size=4, **SHAPE, attention="cudnn", dtype="bfloat16"),
+        TextTransformer(
+            vocab_size=20,
+            length=8,
+            eos_id=2,
+            **SHAPE,
+            attention="cudnn",
+            dtype="bfloat16",
+        ),
+        SiglipText(vocab_size=20, length=8, eos_id=1, **SHAPE, attention="cudnn"),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_cudnn_away_from_a_gpu(model):
+    given = (
+        jnp.zeros((1, 16, 16, 3)) if isinstance(model, ViT) else jnp.zeros((1, 8), int)
+    )
+    with pytest.raises(ConfigError, match="needs a GPU, and this runs on cpu; set"):
+        jax.eval_shape(model.init, jax.random.key(0), given)
