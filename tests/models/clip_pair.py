@@ -81,9 +81,23 @@ TABLE = {
 }
 
 
-def hf_model(activation, eos_id):
-    """CLIPModel in float32 whose weights are large enough to matter."""
+def with_weights(model, **given):
+    """The torch model with random weights, large enough to matter, and the given."""
     import torch
+
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            is_gain = "norm" in name and name.endswith("weight")
+            parameter.copy_(0.3 * noise + (1.0 if is_gain else 0.0))
+            if name in given:
+                parameter.fill_(given[name])
+    return model
+
+
+def hf_model(activation, eos_id):
+    """CLIPModel in float32."""
     from transformers import CLIPConfig, CLIPModel
 
     def shape(width, depth, heads):
@@ -110,14 +124,7 @@ def hf_model(activation, eos_id):
         attn_implementation="eager",
     )
     model = CLIPModel(config).float().eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            is_gain = "norm" in name and name.endswith("weight")
-            parameter.copy_(0.3 * noise + (1.0 if is_gain else 0.0))
-        model.logit_scale.fill_(2.0)
-    return model
+    return with_weights(model, logit_scale=2.0)
 
 
 def our_model(activation, eos_id, **settings):

@@ -5,7 +5,15 @@ import functools
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from tests.models.clip_pair import linear, norm, patches, same, transposed, trunk
+from tests.models.clip_pair import (
+    linear,
+    norm,
+    patches,
+    same,
+    transposed,
+    trunk,
+    with_weights,
+)
 from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.vlm import TwoTower
 
@@ -69,8 +77,7 @@ TABLE = {
 
 
 def hf_model():
-    """SiglipModel in float32 whose weights are large enough to matter."""
-    import torch
+    """SiglipModel in float32."""
     from transformers import SiglipConfig, SiglipModel
 
     def shape(tower, width, depth, heads):
@@ -92,15 +99,8 @@ def hf_model():
         attn_implementation="eager",
     )
     model = SiglipModel(config).float().eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            is_gain = "norm" in name and name.endswith("weight")
-            parameter.copy_(0.3 * noise + (1.0 if is_gain else 0.0))
-        model.logit_scale.fill_(1.5)  # HF starts both at 0
-        model.logit_bias.fill_(-2.0)
-    return model
+    # HF starts both at 0.
+    return with_weights(model, logit_scale=1.5, logit_bias=-2.0)
 
 
 def our_model(**settings):
