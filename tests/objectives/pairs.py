@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from vlp_jax.parallel.mesh import MeshSpec
+from vlp_jax.parallel.sharding import place_batch
 
 MESHES = [(1, 1), (2, 1), (4, 1), (8, 1), (4, 2), (2, 4), (2, 2, 2)]
 
@@ -102,3 +103,57 @@ def sigmoid_reference(image, text, logit_scale, logit_bias, valid, keys=None):
 
 def value_and_gradients(loss, inputs=3):
     return jax.jit(jax.value_and_grad(loss, argnums=tuple(range(inputs))))
+
+
+# ---- what holds for both losses: f(image, text, *scalars, valid, keys)
+
+
+def check_reference(reference, *scalars, more) -> None:
+    """A reference's gradients are the slopes of its value."""
+    image, text = (x.astype(np.float64) for x in random_pairs(8, 4))
+    step = 1e-6
+    _, *gradients = reference(image, text, *scalars, *more)
+    for which, gradient in enumerate(gradients):
+        inputs = [image.copy(), text.copy(), *map(np.array, scalars)]
+        at = (0, 2) if which < 2 else ()
+        sides = []
+        for sign in (1, -1):
+            inputs[which][at] += sign * step
+            sides.append(reference(*inputs, *more)[0])
+            inputs[which][at] -= sign * step
+        slope = (sides[0] - sides[1]) / (2 * step)
+        np.testing.assert_allclose(np.asarray(gradient)[at], slope, rtol=1e-6)
+
+
+def nearly_equal_pairs(batch, width):
+    """Every cosine about 0.95, pairs no nearer than the rest."""
+    rng = np.random.default_rng(0)
+    centre = unit(rng.normal(size=(1, width)))
+    return tuple(
+        unit(0.95**0.5 * centre + 0.05**0.5 * unit(rng.normal(size=(batch, width))))
+        for _ in range(2)
+    )
+
+
+def check_rows_that_fill_up(loss, *scalars) -> None:
+    """Whatever they hold changes nothing, and they get no gradient."""
+    image, text = random_pairs(16, 8)
+    valid, keys = some_valid(16), distinct(16)
+    loss = value_and_gradients(loss, 2 + len(scalars))
+    first = loss(image, text, *scalars, valid, keys)
+    image[~valid], text[~valid] = 1e6, 1e6
+    again = loss(image, text, *scalars, valid, keys)
+    jax.tree.map(np.testing.assert_array_equal, again, first)
+    for gradient in first[1][:2]:
+        assert not np.asarray(gradient)[~valid].any()
+    nothing = loss(image, text, *scalars, np.zeros(16, bool), keys)
+    assert not any(np.asarray(x).any() for x in jax.tree.leaves(nothing))
+
+
+def temporaries(loss, mesh, batch, *scalars) -> int:
+    """Bytes beside inputs and results, a device's share, as XLA allots them."""
+    inputs = (*random_pairs(batch, 64), np.ones(batch, bool), distinct(batch))
+    rows = place_batch(inputs, mesh)
+    function = value_and_gradients(loss, 2 + len(scalars))
+    compiled = function.lower(*rows[:2], *scalars, *rows[2:]).compile()
+    return compiled.memory_analysis().temp_size_in_bytes

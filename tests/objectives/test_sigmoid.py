@@ -10,14 +10,17 @@ import pytest
 
 from tests.objectives.pairs import (
     MESHES,
+    check_reference,
+    check_rows_that_fill_up,
     distinct,
     error,
     errors,
     make_mesh,
+    nearly_equal_pairs,
     random_pairs,
     some_keys,
     some_valid,
-    unit,
+    temporaries,
 )
 from tests.objectives.pairs import sigmoid_reference as reference
 from tests.objectives.pairs import value_and_gradients as differentiated
@@ -35,19 +38,7 @@ def tiled(mesh, tile_size, way="ring"):
 
 
 def test_reference_is_the_gradient_of_its_value():
-    image, text = (x.astype(np.float64) for x in random_pairs(8, 4))
-    valid, step = some_valid(8), 1e-6
-    _, *gradients = reference(image, text, 1.0, -2.0, valid, some_keys(8))
-    for which, gradient in enumerate(gradients):
-        inputs = [image.copy(), text.copy(), np.array(1.0), np.array(-2.0)]
-        at = (0, 2) if which < 2 else ()
-        sides = []
-        for sign in (1, -1):
-            inputs[which][at] += sign * step
-            sides.append(reference(*inputs, valid, some_keys(8))[0])
-            inputs[which][at] -= sign * step
-        slope = (sides[0] - sides[1]) / (2 * step)
-        np.testing.assert_allclose(np.asarray(gradient)[at], slope, rtol=1e-6)
+    check_reference(reference, 1.0, -2.0, more=(some_valid(8), some_keys(8)))
 
 
 @pytest.mark.parametrize("make", [lambda mesh: dense_sigmoid, lambda m: tiled(m, 1)])
@@ -90,35 +81,17 @@ def test_equals_float64_on_every_mesh(sizes, way):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("bias", [-10.0, -90.0])
 def test_all_embeddings_nearly_equal_at_the_largest_scale(way, bias):
-    rng = np.random.default_rng(0)
-    centre = unit(rng.normal(size=(1, 64)))
-    image, text = (
-        unit(0.95**0.5 * centre + 0.05**0.5 * unit(rng.normal(size=(512, 64))))
-        for _ in range(2)
-    )
     scalars = np.float32(math.log(100)), np.float32(bias)
+    inputs = *nearly_equal_pairs(512, 64), *scalars, np.ones(512, bool)
     found = value_and_gradients(tiled(make_mesh(2, 4), 100, way))(
-        image, text, *scalars, np.ones(512, bool), distinct(512)
+        *inputs, distinct(512)
     )
-    expected = reference(image, text, *scalars, np.ones(512, bool))
-    assert max(errors(found, expected)) <= 1e-5
+    assert max(errors(found, reference(*inputs))) <= 1e-5
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_rows_that_fill_up_change_nothing(way):
-    image, text = random_pairs(16, 8)
-    valid = some_valid(16)
-    loss = value_and_gradients(tiled(make_mesh(4, 1), 4, way))
-    first = loss(image, text, 2.0, -1.0, valid, distinct(16))
-    image[~valid], text[~valid] = 1e6, 1e6
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        loss(image, text, 2.0, -1.0, valid, distinct(16)),
-        first,
-    )
-    assert not np.asarray(first[1][0])[~valid].any()
-    nothing = loss(image, text, 2.0, -1.0, np.zeros(16, bool), distinct(16))
-    assert not any(np.asarray(x).any() for x in jax.tree.leaves(nothing))
+    check_rows_that_fill_up(tiled(make_mesh(4, 1), 4, way), 2.0, -1.0)
 
 
 def test_bfloat16_embeddings():
@@ -141,16 +114,10 @@ def test_without_differentiation_the_value_is_the_same():
 
 def test_compiled_memory_grows_with_the_batch_only():
     mesh = make_mesh(8, 1)
-
-    def temporaries(loss, batch):
-        inputs = (*random_pairs(batch, 64), np.ones(batch, bool), distinct(batch))
-        rows = place_batch(inputs, mesh)
-        function = value_and_gradients(loss).lower(*rows[:2], 2.0, -1.0, *rows[2:])
-        return function.compile().memory_analysis().temp_size_in_bytes
-
-    small, large = (temporaries(tiled(mesh, 256), b) for b in (4096, 8192))
+    loss, scalars = tiled(mesh, 256), (2.0, -1.0)
+    small, large = (temporaries(loss, mesh, b, *scalars) for b in (4096, 8192))
     assert large <= 2.05 * small
-    assert small <= temporaries(dense_sigmoid, 4096) / 8
+    assert small <= temporaries(dense_sigmoid, mesh, 4096, *scalars) / 8
 
 
 def test_objective_divides_by_the_valid_pairs():

@@ -10,12 +10,16 @@ import pytest
 
 from tests.objectives.pairs import (
     MESHES,
+    check_reference,
+    check_rows_that_fill_up,
     distinct,
     errors,
     make_mesh,
+    nearly_equal_pairs,
     random_pairs,
     some_keys,
     some_valid,
+    temporaries,
     unit,
     value_and_gradients,
 )
@@ -34,20 +38,7 @@ WAYS = ("gather", "ring")
 
 
 def test_reference_is_the_gradient_of_its_value():
-    image, text = (x.astype(np.float64) for x in random_pairs(8, 4))
-    valid, step = some_valid(8), 1e-6
-    more = valid, some_keys(8), (0.3, 0.8)
-    _, *gradients = reference(image, text, 1.0, *more)
-    for which, gradient in enumerate(gradients):
-        inputs = [image.copy(), text.copy(), np.array(1.0)]
-        at = (0, 2) if which < 2 else ()
-        sides = []
-        for sign in (1, -1):
-            inputs[which][at] += sign * step
-            sides.append(reference(*inputs, *more)[0])
-            inputs[which][at] -= sign * step
-        slope = (sides[0] - sides[1]) / (2 * step)
-        np.testing.assert_allclose(np.asarray(gradient)[at], slope, rtol=1e-6)
+    check_reference(reference, 1.0, more=(some_valid(8), some_keys(8), (0.3, 0.8)))
 
 
 @pytest.mark.parametrize("make", [lambda mesh: dense_softmax, lambda m: tiled(m, 1)])
@@ -124,31 +115,13 @@ def test_directions_are_weighted(weights):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_rows_that_fill_up_change_nothing(way):
-    image, text = random_pairs(16, 8)
-    valid, keys = some_valid(16), distinct(16)
-    loss = value_and_gradients(tiled(make_mesh(4, 1), 4, way))
-    value, gradients = loss(image, text, 2.0, valid, keys)
-    image[~valid], text[~valid] = 1e6, 1e6
-    other_value, other_gradients = loss(image, text, 2.0, valid, keys)
-    assert value == other_value
-    for a, b in zip(gradients, other_gradients, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert not np.asarray(gradients[0])[~valid].any()
-    assert not np.asarray(gradients[1])[~valid].any()
-    nothing = loss(image, text, 2.0, np.zeros(16, bool), keys)
-    assert not any(np.asarray(x).any() for x in jax.tree.leaves(nothing))
+    check_rows_that_fill_up(tiled(make_mesh(4, 1), 4, way), 2.0)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_all_embeddings_nearly_equal_at_the_largest_scale(way):
-    """s = 100 and every cosine about 0.95, pairs no nearer than the rest."""
-    rng = np.random.default_rng(0)
-    centre = unit(rng.normal(size=(1, 64)))
-    image, text = (
-        unit(0.95**0.5 * centre + 0.05**0.5 * unit(rng.normal(size=(512, 64))))
-        for _ in range(2)
-    )
-    inputs = image, text, np.float32(math.log(100)), np.ones(512, bool)
+    scale, valid = np.float32(math.log(100)), np.ones(512, bool)
+    inputs = *nearly_equal_pairs(512, 64), scale, valid
     found = value_and_gradients(tiled(make_mesh(2, 4), 100, way))(
         *inputs, distinct(512)
     )
@@ -222,18 +195,11 @@ def test_nothing_of_size_rows_by_batch_is_saved(way):
 
 
 def test_compiled_memory_is_far_below_dense():
-    """Temporaries of value and gradient, a device's share, as XLA allots them."""
     mesh = make_mesh(8, 1)
-
-    def temporaries(loss, batch):
-        image, text = random_pairs(batch, 64)
-        rows = place_batch((image, text, np.ones(batch, bool), distinct(batch)), mesh)
-        compiled = value_and_gradients(loss).lower(rows[0], rows[1], 2.0, *rows[2:])
-        return compiled.compile().memory_analysis().temp_size_in_bytes
-
-    dense = temporaries(dense_softmax, 4096)
+    dense = temporaries(dense_softmax, mesh, 4096, 2.0)
     for way, share in (("gather", 5), ("ring", 10)):
         # From two tiles a device on: of one tile XLA makes no loop.
-        small, large = (temporaries(tiled(mesh, 256, way), b) for b in (4096, 8192))
+        loss = tiled(mesh, 256, way)
+        small, large = (temporaries(loss, mesh, b, 2.0) for b in (4096, 8192))
         assert large <= 2.05 * small  # with the batch, not with its square
         assert small <= dense / share
