@@ -1,18 +1,11 @@
 """Embeddings to try losses on, and the losses in float64."""
 
-import math
-
 import jax
 import numpy as np
 
-from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.parallel.sharding import place_batch
 
 MESHES = [(1, 1), (2, 1), (4, 1), (8, 1), (4, 2), (2, 4), (2, 2, 2)]
-
-
-def make_mesh(*sizes):
-    return MeshSpec(*sizes).make(jax.devices()[: math.prod(sizes)])
 
 
 def unit(x):

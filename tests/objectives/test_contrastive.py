@@ -7,12 +7,12 @@ import pytest
 
 from tests.objectives.pairs import (
     error,
-    make_mesh,
     random_pairs,
     softmax_reference,
     some_keys,
     some_valid,
 )
+from tests.parallel.meshes import make_mesh
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Need
 from vlp_jax.objectives.contrastive import Contrastive, NTXent

@@ -6,13 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.objectives.pairs import (
-    error,
-    make_mesh,
-    random_pairs,
-    softmax_reference,
-    some_valid,
-)
+from tests.objectives.pairs import error, random_pairs, softmax_reference, some_valid
+from tests.parallel.meshes import make_mesh
 from vlp_jax.core.types import Need, Term
 from vlp_jax.objectives.contrastive import Contrastive
 from vlp_jax.objectives.mixture import Mixture

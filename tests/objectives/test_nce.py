@@ -5,13 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.objectives.pairs import (
-    error,
-    make_mesh,
-    random_pairs,
-    softmax_reference,
-    some_valid,
-)
+from tests.objectives.pairs import error, random_pairs, softmax_reference, some_valid
+from tests.parallel.meshes import make_mesh
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.objectives.nce import BinaryNCE, InfoNCE, binary_nce, draw, info_nce
 

@@ -15,7 +15,6 @@ from tests.objectives.pairs import (
     distinct,
     error,
     errors,
-    make_mesh,
     nearly_equal_pairs,
     random_pairs,
     some_keys,
@@ -24,6 +23,7 @@ from tests.objectives.pairs import (
 )
 from tests.objectives.pairs import sigmoid_reference as reference
 from tests.objectives.pairs import value_and_gradients as differentiated
+from tests.parallel.meshes import make_mesh
 from vlp_jax.core.types import Need
 from vlp_jax.objectives.sigmoid import Sigmoid, dense_sigmoid, tiled_sigmoid
 from vlp_jax.objectives.sweep import SWEEPS

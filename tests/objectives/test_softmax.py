@@ -14,7 +14,6 @@ from tests.objectives.pairs import (
     check_rows_that_fill_up,
     distinct,
     errors,
-    make_mesh,
     nearly_equal_pairs,
     random_pairs,
     some_keys,
@@ -24,6 +23,7 @@ from tests.objectives.pairs import (
     value_and_gradients,
 )
 from tests.objectives.pairs import softmax_reference as reference
+from tests.parallel.meshes import make_mesh
 from vlp_jax.objectives.softmax import dense_softmax, tiled_softmax
 from vlp_jax.objectives.sweep import SWEEPS
 from vlp_jax.parallel.sharding import place_batch

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.objectives.pairs import make_mesh
+from tests.parallel.meshes import make_mesh
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.objectives.sweep import RING_BATCH, SWEEPS, PairLoss, choose
 from vlp_jax.parallel import collectives
