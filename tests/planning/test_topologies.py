@@ -1,15 +1,9 @@
-"""Slices by name, and what a step on them needs before anything is compiled."""
+"""Slices of TPU chips by name."""
 
-import runpy
-from pathlib import Path
-
-import jax
 import pytest
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.planning import planner, program, topologies
-
-TINY = Path(__file__).parents[1] / "end_to_end" / "tiny.py"
+from vlp_jax.planning import topologies
 
 
 @pytest.mark.parametrize(
@@ -41,61 +35,3 @@ def test_less_memory_than_is_built_in():
     assert topologies.parse("v5e:4x4").chip.hbm == 15.75 * 2**30
     with pytest.raises(ConfigError, match="--hbm_gib=-1"):
         topologies.parse("v5e:4x4", -1)
-
-
-def test_more_devices_than_jax_started_with(monkeypatch):
-    monkeypatch.setattr(planner, "has_libtpu", lambda: False)
-    assert len(planner.topology_devices(topologies.parse("v5e:2x4"))) == 8
-    with pytest.raises(Exception, match="256 devices and jax started with 8"):
-        planner.topology_devices(topologies.parse("v5e:16x16"))
-
-
-def test_what_is_far_too_large_is_never_compiled(monkeypatch):
-    monkeypatch.setattr(planner, "has_libtpu", lambda: False)
-    monkeypatch.setattr(program.StepProgram, "compile", None)
-    config = runpy.run_path(str(TINY))["get_config"]()
-    topology = topologies.parse("v5e:2x4", 0.0001)
-    report = planner.make_plan(config, topology, find_batch=True)
-    assert not report.fits and report.compiled is None
-    assert report.needed > 2 * topology.chip.hbm
-    assert report.to_dict()["memory"]["peak_is"] == "at least"
-    assert report.largest_batch == 0
-    assert "at least" in planner.verdict(report)
-    assert "--config.mesh.fsdp" in planner.verdict(report)
-
-
-def test_a_bound_below_what_the_compiler_needs():
-    config = runpy.run_path(str(TINY))["get_config"]()
-    step = program.StepProgram(config, jax.devices(), is_tpu=False)
-    compiled = step.compile(512)
-    assert planner.lower_bound(step, 512 // 8) < compiled.needed
-    assert compiled.memory.arguments == pytest.approx(
-        step.state_bytes + sum(x.nbytes for x in numpy_batch(step, 512 // 8)), rel=0.05
-    )
-
-
-def numpy_batch(step, rows):
-    import numpy as np
-
-    return [np.zeros(x.shape, x.dtype) for x in jax.tree.leaves(step.batch(rows))]
-
-
-@pytest.mark.parametrize(
-    ("message", "needed"),
-    [
-        (
-            "RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, "
-            "the total memory required for HLO temporaries (19.98G) exceeds available "
-            "HBM (15.75G).",
-            19.98 * 2**30 + 5,
-        ),
-        ("XLA:TPU compile permanent error. Used 512.5M of 16.00M hbm.", 512.5 * 2**20),
-    ],
-)
-def test_what_a_refused_program_asked_for(message, needed):
-    assert program.needed_bytes(message, state_bytes=5) == needed
-
-
-def test_other_failures_of_the_compiler_are_not_taken_for_a_lack_of_memory():
-    with pytest.raises(Exception, match="the compiler failed: INTERNAL: no"):
-        program.needed_bytes("INTERNAL: no", 0)
