@@ -52,3 +52,10 @@ def stubs(tmp_path, monkeypatch) -> Stubs:
     found = Stubs(tmp_path / "stubs")
     monkeypatch.setenv("PATH", f"{found.folder / 'bin'}:{os.environ['PATH']}")
     return found
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
