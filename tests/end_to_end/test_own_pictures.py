@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from vlp_jax.core.logs import read_rows
-from vlp_jax.data.pairs import PROBES, STRIDES
+from vlp_jax.data.order import Order
+from vlp_jax.data.pairs import PROBES
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 
 PICTURES, PER_IMAGE = 64, 5
@@ -115,7 +116,7 @@ def expected_counts(size: int, broken: dict[int, str], passes: int) -> dict[str,
     found = Counter()
     for index in broken:
         for probe in range(PROBES):
-            at = (index + probe * STRIDES[0]) % size
+            at = Order(size, seed=0).substitute(index, probe)
             if at not in broken:
                 break
             found[broken[at]] += passes
