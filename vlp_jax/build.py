@@ -241,8 +241,8 @@ def make_initial_weights(config: ConfigDict) -> InitialWeights | None:
 def resolved(config: ConfigDict) -> ConfigDict:
     """A copy in which what was not given has the value that its builder gives it.
 
-    Takes the config of a training run or of an evaluation. Checkpoints keep the copy:
-    a default that changes later does not change them.
+    Takes the config of a training run, an evaluation or a dataset. Checkpoints keep
+    the copy: a default that changes later does not change them.
     """
     config = config.copy_and_resolve_references()
     if "objectives" not in config:
@@ -268,7 +268,7 @@ def resolved(config: ConfigDict) -> ConfigDict:
 
 def _resolve_evaluation(config: ConfigDict) -> ConfigDict:
     _fill(config.data, SOURCES.get(config.data.kind))
-    for block in config.evaluators.values():
+    for block in config.get("evaluators", {}).values():
         _fill(block.data, SOURCES.get(block.data.kind))
         _fill(block, EVALUATORS.get(block.kind))
     return config

@@ -59,7 +59,9 @@ def keywords(builders: Mapping[str, Callable], hidden: tuple[str, ...] = GIVEN):
     found: dict[str, type] = {}
     for builder in builders.values():
         for name, parameter in parameters_of(builder).items():
-            found.setdefault(name, _type_of(parameter.annotation))
+            kind = _type_of(parameter.annotation)
+            # A table's name for one kind, several fields for another: any will do.
+            found[name] = kind if found.get(name, kind) is kind else object
     return {k: not_given(t) for k, t in found.items() if k not in hidden}
 
 
@@ -97,6 +99,12 @@ def mixed(
     config.weight, config.repeat = not_given(float), not_given(float)
     config.weight, config.repeat = weight, repeat
     return config
+
+
+def dataset(kind: str, **chosen: Any) -> ConfigDict:
+    """A data source alone, for the programs that look at data or rewrite them."""
+    config = ConfigDict({"data": source(kind, **chosen)})
+    return config.lock()
 
 
 def evaluator(kind: str, data: ConfigDict | None = None, **chosen: Any) -> ConfigDict:

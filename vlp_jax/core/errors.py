@@ -30,6 +30,7 @@ BAD_SAMPLE_CAUSES = (
     "caption_missing",
     "caption_unreadable",
     "caption_too_long",
+    "label_unreadable",
 )
 
 

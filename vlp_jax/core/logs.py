@@ -3,12 +3,14 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track as rich_track
 
 from vlp_jax.core.types import Source
 
@@ -16,6 +18,9 @@ console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 METRICS_FILE = "metrics.jsonl"
+LINE_SECONDS = 10  # between the lines of a long count in a log
+
+T = TypeVar("T")
 
 
 def silence() -> None:
@@ -166,3 +171,19 @@ class ProgressReport:
     def close(self) -> None:
         if self._bar:
             self._bar.stop()
+
+
+def track(things: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Passes things on and says how many have been: '  shards indexed 12/331'.
+
+    A bar on a terminal; in a log a line every LINE_SECONDS, and one at the end.
+    """
+    if talks() and sys.stdout.isatty():
+        yield from rich_track(things, what, total, console=console)
+        return
+    said = time.monotonic()
+    for count, thing in enumerate(things, 1):
+        yield thing
+        if count == total or time.monotonic() - said > LINE_SECONDS:
+            said = time.monotonic()
+            say(f"  {what} {count:,}/{total:,}")

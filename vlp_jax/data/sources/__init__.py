@@ -2,5 +2,10 @@
 
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 from vlp_jax.data.sources.image_folder import ImageFolder
+from vlp_jax.data.sources.webdataset import WebDataset
 
-SOURCES = {"digit_scenes": DigitScenes, "image_folder": ImageFolder}
+SOURCES = {
+    "digit_scenes": DigitScenes,
+    "image_folder": ImageFolder,
+    "webdataset": WebDataset,
+}

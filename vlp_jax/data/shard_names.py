@@ -1,0 +1,173 @@
+"""The files that a user means by 'data/{00000..00331}.tar'."""
+
+import glob
+import itertools
+import os
+import re
+from collections.abc import Sequence
+
+from vlp_jax.core.errors import ConfigError
+
+MAX_NAMES = 1_000_000
+RANGE = re.compile(r"(\d+)\.\.(\d+)")
+REMOTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+def is_remote(name: str) -> bool:
+    """Whether a name is for fsspec (s3://..., gs://..., https://...)."""
+    return REMOTE.match(name) is not None
+
+
+def find_shards(urls: str | Sequence[str], ending: str) -> tuple[str, ...]:
+    """The files that `urls` names, in that order; what a pattern finds is sorted.
+
+    Args:
+      urls: one or several of: a file, a folder (all its files with the ending),
+        braces ('{00000..00331}.tar', '{a,b}.tar'), a pattern ('*.tar'); below this
+        machine's folders or as s3://, gs://, https://. One string may hold several,
+        separated by blanks or '::'.
+      ending: such as '.tar'; what a folder or a pattern finds must have it.
+
+    Raises ConfigError for a pattern without a match, a name given twice, or `pipe:`.
+    """
+    if isinstance(urls, str):
+        urls = [urls] if os.path.exists(urls) else re.split(r"\s+|::", urls.strip())
+    if not all(isinstance(url, str) for url in urls):
+        raise ConfigError(f"urls is {urls!r}; expected names of files, or one pattern")
+    found: dict[str, None] = {}
+    for url in filter(None, urls):
+        for name in _names(url, ending):
+            if name in found:
+                raise ConfigError(
+                    f"{name} is named twice in urls; each shard counts once (weights "
+                    "belong to a mixture)"
+                )
+            found[name] = None
+    if not found:
+        raise ConfigError(
+            f"urls is empty; give for example DIR/{{00000..00331}}{ending}"
+        )
+    return tuple(found)
+
+
+def _names(url: str, ending: str) -> list[str]:
+    if url.startswith("pipe:"):
+        raise ConfigError(
+            f"{url!r} would run a command; give paths or URLs of the shards themselves"
+        )
+    if is_remote(url):
+        return [name for part in braces(url) for name in _remote(part, ending)]
+    url = os.path.expanduser(url.removeprefix("file:"))
+    if os.path.exists(url):
+        return _local(url, ending)
+    return [name for part in braces(url) for name in _local(part, ending)]
+
+
+def _local(name: str, ending: str) -> list[str]:
+    if os.path.isdir(name):
+        inside = sorted(n for n in os.listdir(name) if not n.startswith("."))
+        matches = [os.path.join(name, n) for n in inside if has_ending(n, ending)]
+        return matches or _nothing(name, ending)
+    if glob.has_magic(name) and not os.path.exists(name):
+        matches = sorted(
+            n for n in glob.glob(name, recursive=True) if os.path.isfile(n)
+        )
+        return matches or _nothing(name, ending)
+    return [name]
+
+
+def _remote(name: str, ending: str) -> list[str]:
+    from vlp_jax.data.shard_files import file_system
+
+    system = file_system(name)
+    if glob.has_magic(name):
+        matches = sorted(system.glob(name))
+    elif has_ending(name.split("?")[0], ending) or name.startswith("http"):
+        return [name]
+    else:
+        matches = sorted(n for n in system.ls(name, detail=False))
+        matches = [n for n in matches if has_ending(n, ending)]
+    return [system.unstrip_protocol(n) for n in matches] or _nothing(name, ending)
+
+
+def common_folder(names: Sequence[str]) -> tuple[str, list[str]]:
+    """(the folder that holds all of them, their paths within it)."""
+    full = [n.split("?")[0] if is_remote(n) else os.path.abspath(n) for n in names]
+    folders = [name.split("/")[:-1] for name in full]
+    folder = "/".join(os.path.commonprefix(folders))
+    return folder, [name[len(folder) + 1 :] for name in full]
+
+
+def has_ending(name: str, ending: str) -> bool:
+    """Whether the last part of a name has it ('a.array_record-00000-of-00001' too)."""
+    last = name.rsplit("/", 1)[-1]
+    return last.endswith(ending) or f"{ending}-" in last
+
+
+def _nothing(name: str, ending: str) -> list[str]:
+    raise ConfigError(
+        f"urls: {name!r} finds no {ending} file; it is looked for from {os.getcwd()}"
+        if not is_remote(name)
+        else f"urls: {name!r} finds no {ending} file"
+    )
+
+
+def braces(text: str) -> list[str]:
+    """'{a,b}{01..03}' -> the six words, as a shell expands them."""
+    start, end = _outer(text)
+    if start < 0:
+        return [text]
+    before, inside, after = text[:start], text[start + 1 : end], text[end + 1 :]
+    numbers = RANGE.fullmatch(inside)
+    if numbers:
+        choices = _range(*numbers.groups())
+    else:
+        parts = _split(inside)
+        if len(parts) == 1:  # '{x}' stands for itself
+            choices = ["{" + word + "}" for word in braces(inside)]
+        else:
+            choices = [word for part in parts for word in braces(part)]
+    rests = braces(after)
+    if len(choices) * len(rests) > MAX_NAMES:
+        raise ConfigError(f"urls: {text!r} names more than {MAX_NAMES:,} files")
+    pairs = itertools.product(choices, rests)
+    return [before + choice + rest for choice, rest in pairs]
+
+
+def _range(first: str, last: str) -> list[str]:
+    """Both ends included, padded with zeros to the longer of two padded numbers."""
+    low, high = int(first), int(last)
+    if abs(high - low) >= MAX_NAMES:
+        raise ConfigError(f"urls: {{{first}..{last}}} names {abs(high - low):,} files")
+    padded = any(n.startswith("0") and len(n) > 1 for n in (first, last))
+    width = max(len(first), len(last)) if padded else 0
+    step = 1 if low <= high else -1
+    return [f"{n:0{width}d}" for n in range(low, high + step, step)]
+
+
+def _outer(text: str) -> tuple[int, int]:
+    """Where the first pair of braces begins and ends; (-1, -1) without one."""
+    depth, start = 0, -1
+    for at, letter in enumerate(text):
+        if letter == "{":
+            start = at if depth == 0 else start
+            depth += 1
+        elif letter == "}" and depth:
+            depth -= 1
+            if depth == 0:
+                return start, at
+    if depth:
+        raise ConfigError(f"urls: {text!r} opens a brace that it does not close")
+    return -1, -1
+
+
+def _split(text: str) -> list[str]:
+    """At the commas that stand in no inner braces."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
