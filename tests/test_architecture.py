@@ -28,7 +28,16 @@ LAYERS = [
     {"trained", "learner", "feed", "cli"},
     {"runs"},
     {"planning", "launching"},
-    {"train", "evaluate", "port", "plan", "launch", "demo"},  # programs
+    {  # programs
+        "train",
+        "evaluate",
+        "port",
+        "plan",
+        "launch",
+        "demo",
+        "prepare",
+        "data_check",
+    },
     {"__init__"},  # the package itself: what `import vlp_jax` offers
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -81,6 +90,9 @@ ONLY_IN = {
     ),
     "orbax": ("checkpoint/",),
     "grain": ("data/",),
+    "array_record": ("data/sources/array_record.py",),
+    "pyarrow": ("data/sources/parquet.py",),
+    "fsspec": ("data/shard_files.py",),
     "tensorboardX": ("core/logs.py",),
     "yaml": ("launching/manifest.py",),
 }

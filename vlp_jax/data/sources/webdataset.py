@@ -18,6 +18,7 @@ import numpy as np
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import suggestion
 from vlp_jax.core.types import Example
+from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import LIMITS
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.index_store import ShardIndex, open_indices
@@ -105,7 +106,8 @@ class WebDataset:
             caption_weights,
             first_only=captions is None,
         )
-        self.templates, self.image_column = tuple(templates), image_column
+        self.classes = Classes(self.class_names, tuple(templates))
+        self.image_column = image_column
         self._shard_names = names
         self._indices = open_indices(shards, index)
         self._files = ShardFiles()
@@ -213,8 +215,7 @@ class WebDataset:
         known = self._own(data[JSON]) if own else {}
         label = self._label(data.get(LABEL), known.pop("label", None))
         if not fields and self.class_names and label is not None:
-            names = (t.replace("{}", self.class_names[label]) for t in self.templates)
-            captions = Captions(tuple(names), ())
+            captions = Captions(self.classes.captions(label), ())
         else:
             captions = self._captions(fields, data, known)
         known |= captions._asdict()
@@ -242,9 +243,5 @@ class WebDataset:
                 label = int(member)
             except ValueError:
                 label = None
-        if not self.class_names or (label is None and member is None):
-            return label
-        if label is None or not 0 <= label < len(self.class_names):
-            said = f"{member or label!r} is none of {len(self.class_names)} classes"
-            raise BadSample("label_unreadable", said[:80])
-        return label
+        nothing = label is None and member is None
+        return None if nothing else self.classes.check(label, member)

@@ -1,0 +1,31 @@
+"""Labels with names: what they must be, and captions made of them."""
+
+import dataclasses
+
+from vlp_jax.core.errors import BadSample, ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """The names of the labels 0, 1, ...; none where a source has no labels.
+
+    `templates` are the captions of a label; '{}' stands for its name.
+    """
+
+    names: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ("a photo of a {}",)
+
+    def __post_init__(self):
+        for template in self.templates:
+            if "{}" not in template:
+                raise ConfigError(f"template {template!r} has no '{{}}' for the class")
+
+    def check(self, label: int | None, given: object = None) -> int | None:
+        """The label; BadSample where the names do not have it. `given`: as it was."""
+        if self.names and (label is None or not 0 <= label < len(self.names)):
+            said = repr(given if label is None else label)[:40]
+            raise BadSample("label_unreadable", f"{said} of {len(self.names)} classes")
+        return label
+
+    def captions(self, label: int) -> tuple[str, ...]:
+        return tuple(t.replace("{}", self.names[label]) for t in self.templates)

@@ -1,0 +1,67 @@
+"""Turns any data into tar shards with an index, which every run can share.
+
+python -m vlp_jax.prepare --config=configs/data/parquet.py --config.data.urls=DIR \\
+    --output=SHARDS
+Broken samples are left out and counted. The same command goes on after a stop.
+"""
+
+from absl import flags
+
+from vlp_jax import cli
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.logs import say, size_of
+
+flags.DEFINE_string("output", None, "Folder for the shards.")
+flags.DEFINE_integer("shard_size", 10_000, "Samples of a shard.")
+flags.DEFINE_integer("workers", 4, "Shards that are written at a time.")
+flags.DEFINE_bool("check", True, "Decode every picture, to leave out broken ones.")
+cli.define_config("The data, such as configs/data/parquet.py, or a training recipe.")
+
+
+def main() -> None:
+    config = cli.get_config("data", "configs/data/webdataset.py")
+    arguments = flags.FLAGS
+    if config is None or arguments.output is None:
+        raise ConfigError(
+            "prepare needs data and a folder: --config=configs/data/parquet.py "
+            "--config.data.urls=DIR --output=SHARDS"
+        )
+    from vlp_jax import build
+    from vlp_jax.data.shard_writer import SUMMARY, ShardWriter
+    from vlp_jax.data.sources import SOURCES
+
+    recipe = "objectives" in config
+    block = config.data.train if recipe else config.data
+    source = build.pick(SOURCES, block, "data.train" if recipe else "data")
+    say(f"vlp_jax.prepare  {source.name}", style="bold")
+    say(f"  data      {size_of(source)}")
+    writer = ShardWriter(
+        source,
+        arguments.output,
+        arguments.shard_size,
+        arguments.workers,
+        arguments.check,
+    )
+    there = writer.count - len(writer.missing())
+    known = f", {there:,} of them there already" if there else ""
+    say(f"  shards    {writer.count:,} in {arguments.output}{known}")
+    total = writer.run()
+    say(f"  written   {total.samples:,} samples")
+    for cause, count in sorted(total.bad.items()):
+        names = ", ".join(total.named[cause][:3])
+        say(f"  left out  {count:,} {cause}: {names}")
+    if total.bad:
+        say(f"  see       {arguments.output}/{SUMMARY}")
+    if not total.samples:
+        raise ConfigError(f"no sample of {source.name} can be used; see above")
+    say("Next: train on them")
+    say(
+        "  python -m vlp_jax.train --config=configs/quickstart.py --workdir=W "
+        "--config.data.train.kind=webdataset "
+        f"--config.data.train.urls={arguments.output}",
+        style="bold",
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
