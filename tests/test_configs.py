@@ -30,12 +30,18 @@ def load(path: Path):
     return importlib.import_module(".".join(path.with_suffix("").parts))
 
 
-def load_configs(training: bool) -> dict[str, ConfigDict]:
+def section_of(config: ConfigDict) -> str:
+    """What tells apart a recipe, an evaluation and a dataset."""
+    return next(key for key in ("objectives", "evaluators", "data") if key in config)
+
+
+def load_configs(section: str) -> dict[str, ConfigDict]:
     found = {str(path): load(path).get_config() for path in FILES}
-    return {k: c for k, c in found.items() if ("objectives" in c) == training}
+    return {k: c for k, c in found.items() if section_of(c) == section}
 
 
-TRAINING, EVALUATIONS = load_configs(True), load_configs(False)
+TRAINING, EVALUATIONS = load_configs("objectives"), load_configs("evaluators")
+DATASETS = load_configs("data")
 
 
 @pytest.fixture
@@ -58,6 +64,10 @@ def test_the_shipped_configs():
         f"configs/evaluate/{name}.py"
         for name in ("digit_scenes", "image_folder", "image_classes")
     } <= set(EVALUATIONS)
+    assert {
+        f"configs/data/{name}.py"
+        for name in ("webdataset", "parquet", "cc12m", "conceptual_captions")
+    } <= set(DATASETS)
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -93,6 +103,20 @@ def test_an_evaluation_builds(name, pictures):
     evaluators = build.make_evaluators(config)
     assert list(evaluators) == list(config.evaluators)
     assert all(len(evaluator.source) for evaluator in evaluators.values())
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_dataset_has_what_its_kind_needs(name):
+    """Files are the user's; what is set must be a setting of the kind."""
+    block = DATASETS[name].data
+    kind = parameters_of(SOURCES[block.kind])
+    chosen = build.keywords(block, "kind")
+    assert {key for key, value in chosen.items() if value is not None} <= set(kind)
+    assert set(build.settings(build.resolved(DATASETS[name]))) == {
+        f"data.{key}" for key in block
+    }
+    with pytest.raises(AttributeError, match="kind"):
+        DATASETS[name].data.kid = "webdataset"
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -143,10 +167,10 @@ def unset(config: ConfigDict) -> list[tuple[ConfigDict, str]]:
     return found
 
 
-@pytest.mark.parametrize("name", [*TRAINING, *EVALUATIONS])
+@pytest.mark.parametrize("name", [*TRAINING, *EVALUATIONS, *DATASETS])
 def test_what_is_left_open_can_be_set_on_the_command_line(name):
     """It has a type to parse, and is no reference that two settings share."""
-    open_settings = unset((TRAINING | EVALUATIONS)[name])
+    open_settings = unset((TRAINING | EVALUATIONS | DATASETS)[name])
     assert len(open_settings) > 10
     types = {block.get_type(key) for block, key in open_settings}
     assert types <= {bool, int, float, str, tuple, object}
