@@ -1,0 +1,385 @@
+"""Shards by other people's tools, broken ones, hostile ones, and ours."""
+
+import json
+import os
+import pickle
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.data.shards import (
+    BLUE,
+    GREEN,
+    RED,
+    entry,
+    pairs,
+    picture,
+    tar_bytes,
+    write_tar,
+)
+from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.types import Example, Question, Region
+from vlp_jax.data.files import LIMITS
+from vlp_jax.data.fingerprint import difference
+from vlp_jax.data.sample_json import to_json
+from vlp_jax.data.sources.webdataset import WebDataset
+from vlp_jax.data.transforms.image import decode_image
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def one(folder, members, **keywords) -> WebDataset:
+    return WebDataset(write_tar(folder / "set" / "00.tar", members), **keywords)
+
+
+def cause_of(source, index: int) -> str:
+    """Why a sample cannot be used, in reading or in decoding."""
+    with pytest.raises(BadSample) as caught:
+        decode_image(source[index].image)
+    return caught.value.cause
+
+
+def all_captions(source) -> list[tuple[str, ...]]:
+    return [source[i].captions for i in range(len(source))]
+
+
+# ---- what a sample is
+
+
+def test_two_shards_of_somebody_elses_tool(tmp_path):
+    """jpg, png and webp; txt or json; some without a caption or a picture."""
+    img2dataset = {
+        "caption": "a blue box",
+        "url": "http://x/1.jpg",
+        "status": "success",
+    }
+    first = {
+        "000000000.jpg": RED,
+        "000000000.txt": " a red\n box ",
+        "000000000.json": json.dumps({"caption": "not this one"}),
+        "000000001.png": picture("blue", "PNG"),
+        "000000001.json": json.dumps(img2dataset),
+        "000000002.jpg": GREEN,
+        "000000002.json": json.dumps({"caption": None, "url": "http://x/2.jpg"}),
+        "000000003.txt": "no picture",
+        "000000004.jpg": GREEN,
+        "000000004.txt": "",
+    }
+    second = {"a/7.webp": picture("green", "WEBP"), "a/7.txt": "绿色 vert"}
+    write_tar(tmp_path / "set" / "00000.tar", first)
+    write_tar(tmp_path / "set" / "00001.tar", second)
+    source = WebDataset(str(tmp_path / "set" / "{00000..00001}.tar"))
+    assert source.name == "webdataset/set"
+    assert all_captions(source) == [("a red box",), ("a blue box",), ("绿色 vert",)]
+    assert source.dropped == {"caption_missing": 2, "image_missing": 1}
+    assert [source[i].name for i in range(3)] == [
+        "00000.tar/000000000",
+        "00000.tar/000000001",
+        "00001.tar/a/7",
+    ]
+    assert source[1].image == picture("blue", "PNG") and source[1].label is None
+    assert source.blocks.tolist() == [2, 3] and source.blocks.dtype == np.int64
+    assert [decode_image(source[i].image).size for i in range(3)] == [(8, 8)] * 3
+    for index in (-1, 3):
+        with pytest.raises(IndexError):
+            source[index]
+
+
+def test_the_caption_fields_that_one_chooses(tmp_path):
+    def members(number, **fields):
+        return {f"{number}.jpg": RED} | {f"{number}.{k}": v for k, v in fields.items()}
+
+    content = json.dumps({"alt": ["an alt", "", "another"], "title": "a title", "n": 3})
+    data = members(0, txt="text", json=content) | members(1, txt="only text")
+    data |= members(2, json=json.dumps({"title": "only a title"})) | members(
+        3, json="{}"
+    )
+    names = ("json.title", "json.alt")
+    source = one(tmp_path, data, captions=names)
+    assert all_captions(source) == [("a title", "an alt", "another"), ("only a title",)]
+    assert source[0].caption_weights == ()
+    assert source.dropped == {"caption_missing": 2}
+    weighted = one(tmp_path, data, captions=names, caption_weights=(3.0, 1.0))
+    assert weighted[0].caption_weights == (3.0, 0.5, 0.5)
+    assert weighted[1].caption_weights == (3.0,)
+    assert all_captions(one(tmp_path, data, captions="txt")) == [
+        ("text",),
+        ("only text",),
+    ]
+    assert len(one(tmp_path, data)) == 2  # txt; without it json.caption, not any text
+
+
+def test_pictures_of_several_fields(tmp_path):
+    data = {"a.left.jpg": RED, "a.right.jpg": BLUE, "a.caption.txt": "two eyes"}
+    data |= {"b.left.jpg": RED, "b.caption.txt": "one eye"}
+    chosen = {"captions": ("caption.txt",)}
+    assert [one(tmp_path, data, **chosen)[i].image for i in range(2)] == [RED, RED]
+    right = one(tmp_path, data, image_column="right.jpg", **chosen)
+    assert len(right) == 1 and right[0].image == BLUE
+    assert right.dropped == {"image_missing": 1}
+
+
+def test_labels(tmp_path):
+    data = {
+        "a.jpg": RED,
+        "a.cls": "1\n",
+        "b.jpg": BLUE,
+        "b.cls": b"0",
+        "b.txt": "blue!",
+    }
+    data |= {"c.jpg": RED, "c.cls": "2", "d.jpg": RED, "d.cls": "dog"}
+    source = one(tmp_path, data, class_names=("sky", "fire"), templates=("a {}", "{}"))
+    assert source.class_names == ("sky", "fire") and len(source) == 4
+    assert (source[0].label, source[0].captions) == (1, ("a fire", "fire"))
+    assert (source[1].label, source[1].captions) == (0, ("blue!",))
+    assert cause_of(source, 2) == cause_of(source, 3) == "label_unreadable"
+    plain = one(tmp_path, data)  # without names, labels alone are no captions
+    assert (len(plain), plain[0].label, plain.dropped) == (1, 0, {"caption_missing": 3})
+    named = {"a.jpg": RED, "a.cls": "dog", "a.txt": "a dog"}
+    assert one(tmp_path, named)[0].label is None
+
+
+def test_what_prepare_writes_is_read_back(tmp_path):
+    mask = np.zeros((8, 8), bool)
+    mask[2:4, 5] = True
+    example = Example(
+        image=RED,
+        captions=("one", "two"),
+        caption_weights=(0.25, 0.75),
+        label=7,
+        questions=(Question("what?", ("this", "that"), "q9"),),
+        regions=(Region((5, 2, 6, 4), 3, mask), Region((0, 0, 1, 1), 4)),
+        name="photos/1.jpg",
+    )
+    data = {"1.jpg": RED, "1.txt": "one", "1.json": json.dumps(to_json(example))}
+    data |= {"2.jpg": RED, "2.json": json.dumps({"vlp_jax": "1", "captions": ["x"]})}
+    source = one(tmp_path, data)
+    found = source[0]
+    assert (found.captions, found.caption_weights) == (("one", "two"), (0.25, 0.75))
+    assert (found.label, found.questions) == (7, example.questions)
+    assert np.array_equal(found.regions[0].mask, mask)
+    assert found.regions[1] == example.regions[1]
+    assert source[1] == Example(RED, ("x",), name="00.tar/2")
+    assert one(tmp_path, data, captions="txt")[0].caption_weights == ()
+
+
+# ---- what is broken
+
+
+def bomb() -> bytes:
+    """A PNG of 100,000 x 100,000 pixels by its header."""
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    crc = struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + crc
+
+
+BROKEN_PICTURES = {
+    "image_truncated": RED[: len(RED) // 2],
+    "image_empty": b"",
+    "image_unreadable": b"<!DOCTYPE html><html>404</html>",
+    "image_too_large": bomb(),
+}
+BROKEN_TEXTS = {
+    "caption_unreadable": ("txt", b"caf\xe9 noir"),
+    "caption_too_long": ("txt", b"long " * 3000),
+    "caption_unreadable ": ("json", b'{"caption": "cut o'),
+    "caption_unreadable  ": ("json", b"[1]"),
+    "caption_missing": ("json", json.dumps({"caption": "\x07\x08"}).encode()),
+    "caption_too_long ": ("json", json.dumps({"caption": "w " * 9000}).encode()),
+}
+
+
+def test_every_kind_of_broken_member_has_its_cause(tmp_path):
+    data = pairs(2)
+    for number, content in enumerate(BROKEN_PICTURES.values(), 10):
+        data |= {f"{number}.jpg": content, f"{number}.txt": "a caption"}
+    for number, (field, content) in enumerate(BROKEN_TEXTS.values(), 20):
+        data |= {f"{number}.jpg": RED, f"{number}.{field}": content}
+    data |= {"30.jpg": RED, "31.txt": "no picture", "32.jpg": RED, "32.txt": b"\n"}
+    source = one(tmp_path, data)
+    assert source.dropped == {"caption_missing": 2, "image_missing": 1}
+    expected = [*BROKEN_PICTURES, *BROKEN_TEXTS]
+    assert len(source) == 2 + len(expected)
+    found = [cause_of(source, n) for n in range(2, len(source))]
+    assert found == [cause.strip() for cause in expected]
+
+
+def test_members_too_large_are_refused_by_their_size(tmp_path, monkeypatch):
+    """A text of 100 MB (a hole in the file) is neither read for the index nor later."""
+    path = tmp_path / "set" / "00.tar"
+    path.parent.mkdir()
+    size = 100 * 2**20
+    with open(path, "wb") as file:
+        for name in ("a.jpg", "b.jpg"):
+            file.write(entry(name, size=len(RED)).tobuf() + RED.ljust(1024))
+        for name in ("a.txt", "b.json"):
+            file.write(entry(name, size=size).tobuf())
+            file.seek(size, os.SEEK_CUR)
+        file.write(bytes(1024))
+    source = WebDataset(str(path))
+    largest = 0
+    pread = os.pread
+
+    def watched(number, count, offset):
+        nonlocal largest
+        largest = max(largest, count)
+        return pread(number, count, offset)
+
+    monkeypatch.setattr(os, "pread", watched)
+    assert [cause_of(source, n) for n in range(2)] == ["caption_too_long"] * 2
+    assert largest < 2**21
+    monkeypatch.setitem(LIMITS, "image", 99)
+    assert cause_of(source, 0) == "image_too_large"
+
+
+def test_json_that_claims_to_be_ours(tmp_path):
+    wrong = [
+        {"vlp_jax": "2", "captions": ["x"]},
+        {"vlp_jax": "1", "captions": ["x"], "label": "dog"},
+        {"vlp_jax": "1", "captions": ["x"], "questions": [{"question": "?"}]},
+        {"vlp_jax": "1", "captions": ["x"], "regions": [{"box": [1], "label": 1}]},
+        {
+            "vlp_jax": "1",
+            "captions": ["x"],
+            "regions": [
+                {
+                    "box": [0, 0, 1, 1],
+                    "label": 1,
+                    "mask": {"size": [10**6, 10**6], "counts": [10**12]},
+                }
+            ],
+        },
+        {"vlp_jax": "1", "captions": ["x"], "caption_weights": [1, 2]},
+    ]
+    data = {}
+    for number, content in enumerate(wrong):
+        data |= {f"{number}.jpg": RED, f"{number}.json": json.dumps(content)}
+    source = one(tmp_path, data)
+    found = [cause_of(source, n) for n in range(len(wrong))]
+    assert found == ["caption_unreadable"] * len(wrong)
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        (
+            {"captions": ("json.captoin",)},
+            "no sample .* 'json.captoin'.*'json.caption'",
+        ),
+        ({"captions": ("txt", "text")}, "has a field 'text'; there are: jpg, json"),
+        ({"image_column": "png"}, "has a field 'png'"),
+        ({"caption_weights": (1.0,)}, "give captions, and one weight"),
+        ({"captions": "txt", "caption_weights": (1.0, 2.0)}, "one weight for each"),
+        ({"captions": "txt", "caption_weights": (-1.0,)}, "expected positive numbers"),
+        ({"class_names": ("a",), "templates": ("a",)}, "template 'a' has no"),
+    ],
+)
+def test_settings_that_make_no_sense(tmp_path, keywords, said):
+    data = pairs(1) | {"5.jpg": RED, "5.json": json.dumps({"caption": "a"})}
+    with pytest.raises(ConfigError, match=said):
+        one(tmp_path, data, **keywords)
+
+
+def test_nothing_left(tmp_path):
+    data = {"a.jpg": RED, "a.json": json.dumps({"alt_text": "a"}), "b.pkl": b"x"}
+    with pytest.raises(ConfigError) as caught:
+        one(tmp_path, data)
+    said = str(caught.value)
+    assert "caption_missing': 1" in said and "member_ignored': 1" in said
+    assert "its fields are: jpg, json, json.alt_text" in said and "\n" not in said
+    with pytest.raises(ConfigError, match="no sample with a picture"):
+        one(tmp_path, {})
+
+
+# ---- shards that change
+
+
+def test_the_fingerprint_names_the_shard(tmp_path):
+    for number in range(3):
+        write_tar(tmp_path / "set" / f"{number}.tar", pairs(2, start=2 * number))
+    urls = str(tmp_path / "set")
+    before = WebDataset(urls).fingerprint
+    assert set(before) == {"0.tar", "1.tar", "2.tar", "fields"}
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "set").rename(moved)
+    assert WebDataset(str(moved)).fingerprint == before
+    path = moved / "1.tar"
+    data = bytearray(path.read_bytes())
+    data[600] ^= 1  # within a picture
+    path.write_bytes(data)
+    os.utime(path, ns=(1, 1))
+    found = WebDataset(str(moved)).fingerprint
+    assert difference(before, found) == "1 changed: 1.tar"
+    (moved / "2.tar").unlink()
+    found = WebDataset(str(moved)).fingerprint
+    assert difference(before, found) == "1 missing: 2.tar; 1 changed: 1.tar"
+    with pytest.raises(ConfigError, match=r"shard .*2\.tar: No such file"):
+        WebDataset(str(moved / "{0..2}.tar"))
+    chosen = WebDataset(str(moved), captions="txt").fingerprint
+    assert difference(found, chosen) == "1 changed: fields"
+
+
+def test_a_shard_that_is_cut_off(tmp_path):
+    path = tmp_path / "set" / "00.tar"
+    write_tar(path, pairs(4))
+    data = path.read_bytes()
+    os.truncate(path, data.index(b"0003.txt"))
+    source = WebDataset(str(path))
+    assert len(source) == 3
+    assert source.dropped == {"shard_truncated": 1, "caption_missing": 1}
+    os.truncate(path, 1000)  # while it is in use
+    assert cause_of(source, 2) == "image_truncated"
+    path.write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"00\.tar is empty"):
+        WebDataset(str(path))
+
+
+def test_indices_that_vanish_while_they_are_in_use(tmp_path):
+    source = one(tmp_path, pairs(2))
+    (tmp_path / "set" / "00.tar.index").unlink()
+    assert cause_of(source, 0) == "image_unreadable"
+
+
+# ---- how it is used
+
+
+def test_pickles_and_threads(tmp_path):
+    for number in range(4):
+        write_tar(tmp_path / "set" / f"{number}.tar", pairs(25, start=25 * number))
+    source = WebDataset(str(tmp_path / "set"))
+    copy = pickle.loads(pickle.dumps(source))
+    order = np.random.default_rng(0).integers(100, size=2000).tolist()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(copy.__getitem__, order))
+    assert [e.captions[0].split()[-1] for e in found] == [str(n) for n in order]
+    assert [e.image for e in found] == [(RED, BLUE, GREEN)[n % 3] for n in order]
+
+
+def test_remote_shards(tmp_path):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    for number in range(2):
+        memory.pipe_file(f"/bucket/{number}.tar", tar_bytes(pairs(3, start=3 * number)))
+    local = tmp_path / "set"
+    for number in range(2):
+        write_tar(local / f"{number}.tar", pairs(3, start=3 * number))
+    source = WebDataset("memory://bucket/{0..1}.tar")
+    same = WebDataset(str(local))
+    assert [source[i] for i in range(6)] == [same[i] for i in range(6)]
+    assert source.fingerprint == same.fingerprint
+    assert len(list((tmp_path / "cache" / "vlp_jax" / "index").iterdir())) == 2
+    memory.rm("/bucket/0.tar")
+    with pytest.raises(ConfigError, match=r"memory://bucket/0\.tar: FileNotFound"):
+        WebDataset("memory://bucket/{0..1}.tar")
+    memory.rm("/bucket", recursive=True)
