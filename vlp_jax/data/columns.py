@@ -90,4 +90,6 @@ class Columns:
 
 def first(value: Any) -> Any:
     """Of a list of one (as tf.train.Example keeps everything) what is in it."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(value, list) and len(value) <= 1:
+        return value[0] if value else None
+    return value

@@ -97,18 +97,14 @@ class ShardWriter:
         self._stop = threading.Event()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / LOCK, "w")
+            (self.folder / LOCK).touch()
         except OSError as error:
             problem = f"{folder} cannot be written to: {error.strerror}"
             raise ConfigError(f"{problem}; name another folder") from None
         self._take()
 
     def _take(self) -> None:
-        """Makes sure that the folder is ours, and nobody else writes to it."""
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(f"another prepare is writing to {self.folder}") from None
+        """Makes sure that the folder is ours."""
         path = self.folder / IDENTITY
         own = {
             "source": self.source.name,
@@ -126,13 +122,12 @@ class ShardWriter:
             return
         try:
             found = json.loads(path.read_text())
-            begun = found.pop("fingerprint"), found
-        except (ValueError, KeyError, AttributeError):
+            changed = difference(found.pop("fingerprint"), own["fingerprint"])
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise ConfigError(f"{path} is damaged; name another folder") from None
         said = [
             f"{k} {found.get(k)!r}" for k in own if k in found and found[k] != own[k]
         ]
-        changed = difference(begun[0], own["fingerprint"])
         if said or changed:
             raise ConfigError(
                 f"{self.folder} was begun with other data or settings ("
@@ -145,7 +140,19 @@ class ShardWriter:
         return [k for k in range(self.count) if not self._path(k, ".tar").exists()]
 
     def run(self) -> Counts:
-        """Writes what is missing; the counts of all shards, earlier ones too."""
+        """Writes what is missing; the counts of all shards, earlier ones too.
+
+        Raises ConfigError when another process is doing it.
+        """
+        with open(self.folder / LOCK, "w") as lock:  # the system lifts it at the end
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                problem = f"another prepare is writing to {self.folder}"
+                raise ConfigError(f"{problem}; wait for it") from None
+            return self._run()
+
+    def _run(self) -> Counts:
         missing = self.missing()
         with ThreadPoolExecutor(self.workers) as pool:
             work = [pool.submit(self._write_shard, k) for k in missing]

@@ -1,0 +1,55 @@
+"""What stands beside a picture in our shards."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vlp_jax.core.types import Example, Question, Region
+from vlp_jax.data.sample_json import from_json, from_run_lengths, run_lengths, to_json
+
+
+def test_run_lengths_are_cocos():
+    mask = np.array([[0, 1, 1], [0, 1, 0]], bool)
+    assert run_lengths(mask) == [2, 3, 1]
+    assert run_lengths(~mask) == [0, 2, 3, 1]
+    assert run_lengths(np.zeros((2, 2), bool)) == [4]
+    for seed in range(20):
+        mask = np.random.default_rng(seed).random((7, 5)) < 0.5
+        assert np.array_equal(from_run_lengths(run_lengths(mask), [7, 5]), mask)
+
+
+@pytest.mark.parametrize(
+    ("counts", "size"),
+    [([3], [2, 2]), ([5], [2, 2]), ([-1, 5], [2, 2]), ([1], [-1, -1]), ([[4]], [2, 2])],
+)
+def test_run_lengths_that_fill_no_mask(counts, size):
+    with pytest.raises(ValueError):
+        from_run_lengths(counts, size)
+
+
+def test_an_example_there_and_back():
+    example = Example(
+        image=b"",
+        captions=("a", "二"),
+        caption_weights=(1.0, 3.0),
+        label=np.int64(0),
+        questions=(Question("what?", ("this", "that"), "7"),),
+        regions=(Region((np.int64(1), 2, 3, 4), 5),),
+        name="photos/\udcff.jpg",
+    )
+    content = json.loads(json.dumps(to_json(example)))
+    assert content["label"] == 0 and content["name"] == example.name
+    found = from_json(content)
+    assert found["captions"] == example.captions
+    assert found["questions"] == example.questions
+    assert found["regions"] == (Region((1, 2, 3, 4), 5),)
+    assert found["caption_weights"] == (1.0, 3.0) and found["label"] == 0
+
+
+def test_what_is_empty_is_left_out():
+    assert to_json(Example(b"")) == {"vlp_jax": "1"}
+    assert from_json({"vlp_jax": "1"})["captions"] == ()
+    for content in ({}, {"vlp_jax": "2"}, {"vlp_jax": "1", "captions": "text"}):
+        with pytest.raises(ValueError):
+            from_json(content)
