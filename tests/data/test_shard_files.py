@@ -32,6 +32,7 @@ def test_local_pieces(tmp_path):
     assert cause_of(files, str(tmp_path), 0, 1) == "image_unreadable"
 
 
+@pytest.mark.fault("F13")
 def test_a_shard_that_vanishes_or_shrinks_while_it_is_read(tmp_path):
     path = tmp_path / "a.tar"
     path.write_bytes(DATA)

@@ -70,11 +70,13 @@ def test_what_a_user_means(folder, urls, names):
     assert find_shards(urls, ".tar") == tuple(f"{folder}/{name}" for name in names)
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize(
     ("urls", "said"),
     [
         ("D/*.zip", r"\*.zip' finds no .tar file"),
         ("D/empty", "empty' finds no .tar file"),
+        ("D/gone", "there is no file or folder '.*gone'"),
         ("", "urls is empty"),
         ((), "urls is empty"),
         ((3,), "expected names of files"),

@@ -36,7 +36,7 @@ def get_config():
 """
 
 
-def test_prepare_is_killed_goes_on_and_a_run_trains_on_it(program, folder, tmp_path):
+def test_prepare_is_killed_and_goes_on(program, folder, tmp_path):
     recipe = tmp_path / "pictures.py"
     recipe.write_text(RECIPE.format(root=str(folder)))
     flags = (f"--config={recipe}", "--shard_size=2", "--workers=1")
@@ -68,16 +68,22 @@ def test_prepare_is_killed_goes_on_and_a_run_trains_on_it(program, folder, tmp_p
     ]
     assert content[0] == content[1]
 
+
+@pytest.mark.long
+def test_a_run_on_shards_is_one_setting(program, folder, tmp_path):
+    shards = tmp_path / "shards"
+    source = ImageFolder(str(folder), captions="captions.csv")
+    ShardWriter(source, shards, shard_size=2, workers=2).run()
     found = program(
         "train",
         "--config=configs/quickstart.py",
         f"--workdir={tmp_path / 'run'}",
         "--config.data.train.kind=webdataset",
-        f"--config.data.train.urls={second}/{{00000..00039}}.tar",
+        f"--config.data.train.urls={shards}/{{00000..00039}}.tar",
         "--config.data.train.captions=('txt',)",
         *SMALL,
     ).check()
-    assert "webdataset/second, 78 samples" in found.out
+    assert "webdataset/shards, 78 samples" in found.out
     rows = read_rows(tmp_path / "run")
     assert [row["step"] for row in rows if "loss" in row] == [2, 4, 6, 8]
     assert not [key for key in rows[-1] if key.startswith("bad_samples/")]

@@ -73,6 +73,11 @@ def _local(name: str, ending: str) -> list[str]:
             n for n in glob.glob(name, recursive=True) if os.path.isfile(n)
         )
         return matches or _nothing(name, ending)
+    if not os.path.exists(name) and not has_ending(name, ending):
+        raise ConfigError(
+            f"urls: there is no file or folder {name!r} (looked from {os.getcwd()}); "
+            "fetch the data first, or correct urls"
+        )
     return [name]
 
 

@@ -50,7 +50,7 @@ def folder(tmp_path):
 def test_rows_of_two_files_as_hugging_face_writes_them(folder):
     source = Parquet(str(folder), label_column="label")
     assert len(source) == 11 and source.name == "parquet/set"
-    assert source.blocks.tolist() == [3, 6, 7, 10, 11]
+    assert source.blocks.tolist() == [3, 6, 7, 10, 11] and source.remote
     found = source[7]
     assert (found.image, found.captions, found.label) == (BLUE, ("number 7",), 1)
     assert found.name == "1.parquet/7"
@@ -72,6 +72,8 @@ def test_memory_holds_a_few_row_groups(folder, monkeypatch):
     assert loaded == [0, 1, 2, 3, 4]
     source[10], source[8], source[0]
     assert loaded == [0, 1, 2, 3, 4, 0]
+    monkeypatch.setattr(parquet, "KEPT", 1)  # bytes: two groups stay all the same
+    assert Parquet(str(folder))._tables.size == 2
 
 
 def test_only_the_columns_in_use_are_read(folder):

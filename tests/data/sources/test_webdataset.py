@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -24,6 +25,9 @@ from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.types import Example, Question, Region
 from vlp_jax.data.files import LIMITS
 from vlp_jax.data.fingerprint import difference
+from vlp_jax.data.loader import Loader
+from vlp_jax.data.order import BlockOrder
+from vlp_jax.data.pairs import PairSamples
 from vlp_jax.data.sample_json import to_json
 from vlp_jax.data.sources.webdataset import WebDataset
 from vlp_jax.data.transforms.image import decode_image
@@ -85,6 +89,7 @@ def test_two_shards_of_somebody_elses_tool(tmp_path):
     ]
     assert source[1].image == picture("blue", "PNG") and source[1].label is None
     assert source.blocks.tolist() == [2, 3] and source.blocks.dtype == np.int64
+    assert not source.remote
     assert [decode_image(source[i].image).size for i in range(3)] == [(8, 8)] * 3
     for index in (-1, 3):
         with pytest.raises(IndexError):
@@ -200,6 +205,7 @@ BROKEN_TEXTS = {
 }
 
 
+@pytest.mark.fault("F11")
 def test_every_kind_of_broken_member_has_its_cause(tmp_path):
     data = pairs(2)
     for number, content in enumerate(BROKEN_PICTURES.values(), 10):
@@ -215,6 +221,7 @@ def test_every_kind_of_broken_member_has_its_cause(tmp_path):
     assert found == [cause.strip() for cause in expected]
 
 
+@pytest.mark.fault("F20")
 def test_members_too_large_are_refused_by_their_size(tmp_path, monkeypatch):
     """A text of 100 MB (a hole in the file) is neither read for the index nor later."""
     path = tmp_path / "set" / "00.tar"
@@ -243,6 +250,7 @@ def test_members_too_large_are_refused_by_their_size(tmp_path, monkeypatch):
     assert cause_of(source, 0) == "image_too_large"
 
 
+@pytest.mark.fault("F20")
 def test_json_that_claims_to_be_ours(tmp_path):
     wrong = [
         {"vlp_jax": "2", "captions": ["x"]},
@@ -308,6 +316,7 @@ def test_nothing_left(tmp_path):
 # ---- shards that change
 
 
+@pytest.mark.fault("F13")
 def test_the_fingerprint_names_the_shard(tmp_path):
     for number in range(3):
         write_tar(tmp_path / "set" / f"{number}.tar", pairs(2, start=2 * number))
@@ -333,6 +342,7 @@ def test_the_fingerprint_names_the_shard(tmp_path):
     assert difference(found, chosen) == "1 changed: fields"
 
 
+@pytest.mark.fault("F13")
 def test_a_shard_that_is_cut_off(tmp_path):
     path = tmp_path / "set" / "00.tar"
     write_tar(path, pairs(4))
@@ -348,6 +358,7 @@ def test_a_shard_that_is_cut_off(tmp_path):
         WebDataset(str(path))
 
 
+@pytest.mark.fault("F13")
 def test_indices_that_vanish_while_they_are_in_use(tmp_path):
     source = one(tmp_path, pairs(2))
     (tmp_path / "set" / "00.tar.index").unlink()
@@ -369,6 +380,35 @@ def test_pickles_and_threads(tmp_path):
     assert [e.image for e in found] == [(RED, BLUE, GREEN)[n % 3] for n in order]
 
 
+@pytest.mark.fault("F11")
+def test_a_pass_in_the_order_of_its_blocks(tmp_path):
+    """Every sample once, but for two broken ones, for which others stand in."""
+    data = [pairs(20, start=20 * number) for number in range(4)]
+    data[1]["0023.jpg"], data[2]["0047.txt"] = RED[:99], b"\xff"
+    for number, members in enumerate(data):
+        write_tar(tmp_path / "set" / f"{number}.tar", members)
+    source = WebDataset(str(tmp_path / "set"))
+
+    def prepare(image, rng):
+        return np.asarray(decode_image(image))
+
+    def tokenize(texts):
+        numbers = [[int(text.split()[-1])] for text in texts]
+        return np.array(numbers, np.int32), np.ones((len(texts), 1), bool)
+
+    order = BlockOrder(source.blocks, seed=0, interleave=2)
+    samples = PairSamples(source, order, prepare, tokenize, seed=0)
+    batches = Loader(samples, 16, threads=2).batches(first_step=0)
+    read = [next(batches) for _ in range(5)]
+    batches.close()
+    numbers = np.concatenate([b.arrays["pairs"]["text_tokens"][:, 0] for b in read])
+    assert set(numbers) == set(range(80)) - {23, 47} and len(numbers) == 80
+    bad = Counter()
+    for batch in read:
+        bad.update(batch.bad)
+    assert bad == {"image_truncated": 1, "caption_unreadable": 1}
+
+
 def test_remote_shards(tmp_path):
     import fsspec
 
@@ -382,6 +422,7 @@ def test_remote_shards(tmp_path):
     same = WebDataset(str(local))
     assert [source[i] for i in range(6)] == [same[i] for i in range(6)]
     assert source.fingerprint == same.fingerprint
+    assert source.remote and not same.remote
     assert len(list((tmp_path / "cache" / "vlp_jax" / "index").iterdir())) == 2
     memory.rm("/bucket/0.tar")
     with pytest.raises(ConfigError, match=r"memory://bucket/0\.tar: FileNotFound"):

@@ -1,8 +1,8 @@
 """Parquet files with encoded pictures, as Hugging Face datasets keep them.
 
-A file is a list of row groups, each read and unpacked as a whole; a few stay in
-memory. Reading in the order of `blocks` (the ends of the row groups) is therefore
-fast and jumping about is slow: `prepare` turns them into shards for that.
+A file is a list of row groups, each read and unpacked as a whole; some stay in memory.
+They are therefore read in sequence, as remote shards are, and not at random; `prepare`
+turns them into shards, which can be.
 """
 
 import threading
@@ -21,8 +21,9 @@ from vlp_jax.data.recent import Recent
 from vlp_jax.data.shard_files import ShardFiles, open_stream, stamp
 from vlp_jax.data.shard_names import common_folder, find_shards
 
-OPEN_FILES, KEPT_GROUPS = 32, 8
+OPEN_FILES = 32
 MAX_GROUP = 2**31  # bytes of a row group, unpacked
+KEPT, KEPT_GROUPS = 2**32, 32  # bytes and row groups that stay in memory
 THREADS = 16
 
 
@@ -58,9 +59,13 @@ class Parquet:
         from `templates`.
       templates: captions of labels; '{}' stands for the class name.
 
-    `blocks`: how many samples there are up to the end of each row group. The
-    fingerprint rests on the sizes and footers of the files, not on all their bytes.
+    `blocks`: how many samples there are up to the end of each row group; `remote`, as
+    one of them costs as much as a request. Up to 32 stay in memory, of 4 GiB together:
+    with fewer than `data.interleave`, reading is slow. The fingerprint rests on the
+    sizes and footers of the files, not on all their bytes.
     """
+
+    remote = True
 
     def __init__(
         self,
@@ -80,7 +85,7 @@ class Parquet:
         _arrow()
         with ThreadPoolExecutor(THREADS) as pool:
             found = list(pool.map(self._look_at, self._urls))
-        crcs, groups, used = zip(*found, strict=True)
+        crcs, groups, used, sizes = zip(*found, strict=True)
         self.fingerprint = dict(zip(self._names, crcs, strict=True))
         # Of every row group: its file, and its number there.
         self._groups = [
@@ -91,10 +96,11 @@ class Parquet:
         if not len(self.blocks) or not self.blocks[-1]:
             raise ConfigError(f"{self.name}: its {len(self._urls)} files have no row")
         self._files = Recent(_File, OPEN_FILES)
-        self._tables = Recent(self._load, KEPT_GROUPS)
+        kept = min(KEPT_GROUPS, max(2, KEPT // max(1, *sizes)))
+        self._tables = Recent(self._load, kept)
 
-    def _look_at(self, url: str) -> tuple[str, list[int], list[str]]:
-        """(digest, rows of the row groups, columns to read) of a file."""
+    def _look_at(self, url: str) -> tuple[str, list[int], list[str], int]:
+        """(digest, rows of the row groups, columns to read, largest group's bytes)."""
         size = stamp(url)["size"]
         files = ShardFiles()
         try:
@@ -115,7 +121,8 @@ class Parquet:
                 "whole; write it with smaller ones (row_group_size=1000)"
             )
         used = self.columns.used(schema.names, url)
-        return digest(size, footer), [group.num_rows for group in groups], used
+        rows = [group.num_rows for group in groups]
+        return digest(size, footer), rows, used, largest
 
     def _load(self, number: int) -> Any:
         file, group = self._groups[number]

@@ -25,7 +25,7 @@ from vlp_jax.data.index_store import ShardIndex, open_indices
 from vlp_jax.data.recent import Recent
 from vlp_jax.data.sample_json import MARK, from_json
 from vlp_jax.data.shard_files import ShardFiles
-from vlp_jax.data.shard_names import common_folder, find_shards
+from vlp_jax.data.shard_names import common_folder, find_shards, is_remote
 from vlp_jax.data.tar_index import JSON, LABEL, PICTURES, UNKNOWN, ending_of
 from vlp_jax.data.text_fields import Captions, TextFields, member_of, read_json
 
@@ -83,7 +83,7 @@ class WebDataset:
     A file of captions is one caption: its lines are joined. Samples without a picture
     or a caption are left out; `dropped` counts them by cause, and what else an index
     leaves out. `blocks` [shards] is how many samples there are up to the end of each
-    shard, for an order that reads one shard after the other.
+    shard, for an order that reads shards in sequence, as `remote` ones should be.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class WebDataset:
         self.classes = Classes(self.class_names, tuple(templates))
         self.image_column = image_column
         self._shard_names = names
+        self.remote = any(map(is_remote, shards))
         self._indices = open_indices(shards, index)
         self._files = ShardFiles()
         self._check_fields(captions)
