@@ -10,8 +10,15 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from vlp_jax.core.errors import CONFIG_WRONG, FAILED, ConfigError, RunError
-from vlp_jax.core.logs import errors
+from vlp_jax.core.errors import (
+    CONFIG_WRONG,
+    FAILED,
+    PREEMPTED,
+    ConfigError,
+    Preempted,
+    RunError,
+)
+from vlp_jax.core.logs import errors, say
 from vlp_jax.parallel import hosts
 
 LOST_ANOTHER = (
@@ -175,7 +182,7 @@ def _fail(message: str, code: int) -> None:
 
 
 def run(main: Callable[[], None], on_hosts: bool = False) -> None:
-    """Runs a program: ConfigError ends it with 78, RunError with 1.
+    """Runs a program: ConfigError ends it with 78, RunError with 1, Preempted with 75.
 
     `on_hosts` programs first join the other processes that run the same command.
     """
@@ -191,6 +198,9 @@ def run(main: Callable[[], None], on_hosts: bool = False) -> None:
             _fail(str(error), CONFIG_WRONG)
         except RunError as error:
             _fail(str(error), FAILED)
+        except Preempted as request:  # on all processes, after the same step
+            say(str(request))
+            sys.exit(PREEMPTED)
         except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:

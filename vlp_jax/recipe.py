@@ -181,6 +181,9 @@ def pretraining() -> ConfigDict:
     config.wandb = {"project": not_given(str)}  # beside TensorBoard
     config.profile = {"first_step": not_given(int), "steps": 3}
     config.checkpoint = {"every": 1000, "keep": 3}
+    # So many steps in a row without a finite gradient lead back to earlier weights.
+    config.nonfinite = {"in_a_row": 10, "rollbacks": 2}
+    config.watchdog = 1800.0  # seconds that a step or its batch may take; 0: any
     config.evaluation = evaluation()
     config.lock()
     config.evaluation.evaluators.unlock()

@@ -2,30 +2,33 @@
 
 import functools
 import json
-import math
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.storage import (
+    CHECKPOINTS,
     WEIGHTS,
     CheckpointStore,
     find_checkpoint,
+    kept_step,
     newest_step,
     restore,
 )
 from vlp_jax.core import trees
-from vlp_jax.core.errors import ConfigError, RunError, check_range
-from vlp_jax.core.logs import MetricsWriter, say
+from vlp_jax.core.errors import ConfigError, check_range
+from vlp_jax.core.logs import MetricsWriter
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.wandb import WandbBoard
 from vlp_jax.data.lengths import cut, longest_text
 from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.evaluation.row import metric_row
 from vlp_jax.feed import Feed, steps_of
 from vlp_jax.learner import Learner
 from vlp_jax.models.predictor import ModelPredictor
@@ -41,10 +44,14 @@ from vlp_jax.trained import (
     describe_initial,
     saved_tokenizer,
 )
-from vlp_jax.training.loop import Loop, Plan, Progress
+from vlp_jax.training.loop import Loop
+from vlp_jax.training.nonfinite import NonFinitePolicy
+from vlp_jax.training.plan import Plan
 from vlp_jax.training.profile import profile_steps, profiled
+from vlp_jax.training.progress import Progress
 from vlp_jax.training.sample_log import logging_samples
 from vlp_jax.training.state import TrainState, items_of, state_from, variables_of
+from vlp_jax.training.watchdog import PATIENT, Watchdog
 
 
 def check_settings(config: ConfigDict) -> None:
@@ -81,6 +88,9 @@ def make_plan(config: ConfigDict) -> Plan:
         save_every=config.checkpoint.every,
         evaluate_every=config.evaluation.every or 0,
         max_bad_share=config.data.max_bad_share,
+        nonfinite_in_a_row=config.nonfinite.in_a_row,
+        rollbacks=config.nonfinite.rollbacks,
+        watchdog=config.watchdog,
     )
 
 
@@ -135,40 +145,64 @@ class TrainingRun:
         """
         self._files = self._description()
         self._check_processes()
-        shapes = self.learner.state_shapes()
         if self.first_step:
             folder = find_checkpoint(self.workdir)
-            items = restore(folder, items_of(shapes))
             self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
+        return self._state(self.first_step)
+
+    def _state(self, step: int) -> TrainState:
+        """That of a checkpoint; at step 0 a fresh one."""
+        shapes, values = self.learner.state_shapes(), {}
+        if step:
+            folder = find_checkpoint(self.workdir / CHECKPOINTS / str(step))
+            items = restore(folder, items_of(shapes))
             return state_from(items, self.learner.trains)
-        values = {}
         if self.initial:
             values, found = self.initial.read(variables_of(shapes)["params"])
             describe_initial(self.initial, found, build.resolved(self.config))
         return self.learner.fresh_state(values)
 
-    def finish(self, state: TrainState) -> TrainState:
-        """Runs the loop to the plan's last step; returns when all is on disk."""
+    def roll_back(self, checkpoint: int, step: int) -> TrainState:
+        """The state of a checkpoint (0: a fresh one), as that of `step`."""
+        self.store.wait()
+        state = self._state(kept_step(self.workdir, checkpoint) if checkpoint else 0)
+        place = state.step.sharding
+        return state.replace(step=jax.device_put(np.int32(step), place))
+
+    def finish(
+        self, state: TrainState, preempted: Callable[[int], bool] = lambda steps: False
+    ) -> TrainState:
+        """Runs the loop to the plan's last step; returns when all is on disk.
+
+        `preempted` tells after a step whether to save and end: Preempted is raised.
+        """
         writer = MetricsWriter(self.workdir, self.first_step, self._board())
         self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
+        plan, batches = self.plan, self.batches()
+        watchdog = Watchdog(plan.watchdog, self.workdir)
         loop = Loop(
-            plan=self.plan,
+            plan=plan,
             train_step=self._observed(self.learner.update(state)),
             place=self._place,
             describe_bad=self.samples.describe_bad,
             evaluate=self.evaluate,
             save=self.save,
+            roll_back=self.roll_back,
             learning_rate=self.learner.learning_rate,
             writer=writer,
+            nonfinite=NonFinitePolicy(plan, self.workdir),
+            preempted=preempted,
+            watchdog=watchdog,
         )
-        batches = self.batches()
-        try:
-            with jax.set_mesh(self.mesh):
-                return loop.run(state, batches, self.progress)
-        finally:
-            batches.close()
-            writer.close()
-            self.store.close()
+        with watchdog:
+            try:
+                with jax.set_mesh(self.mesh):
+                    return loop.run(state, batches, self.progress)
+            finally:
+                watchdog.at("ending, and writing the last checkpoint", PATIENT)
+                batches.close()
+                writer.close()
+                self.store.close()
 
     def _place(self, arrays: dict) -> dict:
         """Host arrays -> the batch on the devices, its texts cut to a common length."""
@@ -203,7 +237,7 @@ class TrainingRun:
         files = self._files | {PROGRESS: description.to_json(counters)}
         self.store.save(step, items_of(state), files)
 
-    def evaluate(self, state: TrainState) -> dict[str, float]:
+    def evaluate(self, state: TrainState) -> dict[str, float | None]:
         """Metrics of every evaluator of the config, named evaluator/metric."""
         variables = variables_of(state, self.config.evaluation.weights)
         if self.predictor is None:
@@ -216,22 +250,7 @@ class TrainingRun:
                 self.config.evaluation.batch_size,
             )
         predictor = self.predictor.with_variables(variables)
-        row = {}
-        for name, evaluator in self.evaluators.items():
-            try:
-                found = evaluator.run(predictor).metrics
-            except (ConfigError, RunError) as error:
-                say(f"evaluation {name} failed and is left out: {error}")
-                continue
-            # JSON has no NaN: a metric that is not defined is null.
-            row |= {
-                f"{name}/{metric}": float(v) if math.isfinite(v) else None
-                for metric, v in found.items()
-            }
-        if row:
-            known = {k: v for k, v in row.items() if v is not None}
-            say("evaluation  " + "  ".join(f"{k} {v:.3f}" for k, v in known.items()))
-        return row
+        return metric_row(self.evaluators, predictor)
 
     def changed_settings(self) -> list[str]:
         """What differs from the config of the checkpoint that the run goes on from."""

@@ -25,7 +25,9 @@ def main() -> None:
     import jax
 
     from vlp_jax.runs import TrainingRun
+    from vlp_jax.training.signals import Preemption
 
+    preemption = Preemption()
     run = TrainingRun(config, workdir)
     say(f"vlp_jax.train  {config.name or cli.config_file()}", style="bold")
     mesh = ", ".join(f"{axis} {size}" for axis, size in run.mesh.shape.items())
@@ -55,7 +57,7 @@ def main() -> None:
     if run.first_step >= plan.last_step:
         say("This run is already finished.")
     else:
-        run.finish(state)
+        run.finish(state, preemption.begin())
         say(f"Done: step {plan.last_step} is saved in {workdir}/checkpoints.")
     say("Next: evaluate it and open the report")
     command = ["python -m vlp_jax.evaluate", f"--checkpoint={workdir}"]

@@ -43,6 +43,12 @@ def newest_step(workdir: Path | str) -> int:
     return agreed(max(committed_steps(workdir), default=0))
 
 
+def kept_step(workdir: Path | str, step: int) -> int:
+    """`step` where that is on disk, else the newest step, as process 0 sees it."""
+    steps = committed_steps(workdir)
+    return agreed(step if step in steps else max(steps, default=0))
+
+
 def find_checkpoint(path: Path | str) -> Path:
     """The step folder meant by `path`: itself, or the newest step of a workdir."""
     path = Path(path).absolute()
@@ -161,7 +167,10 @@ class CheckpointStore:
         args[FOLDER] = SaveFiles(files)
         self._manager.save(step, args=ocp.args.Composite(**args), force=True)
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Waits until everything is on disk."""
         self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        self.wait()
         self._manager.close()

@@ -20,6 +20,14 @@ class RunError(Exception):
     """The run cannot go on, and the message explains why (exit code 1)."""
 
 
+class Preempted(Exception):
+    """The run was told to end, and ends after `step` (exit code 75)."""
+
+    def __init__(self, step: int, saved: bool):
+        said = f"step {step} is saved" if saved else "the newest checkpoint is in place"
+        super().__init__(f"Told to end: {said}; the same command goes on from there.")
+
+
 # Why a sample cannot be used. The order is part of the batch (counts by position).
 BAD_SAMPLE_CAUSES = (
     "image_missing",

@@ -203,6 +203,11 @@ def lost(error: Exception) -> bool:
     )
 
 
+def number() -> int:
+    """Of this process, from 0 on; starts no backend."""
+    return distributed.global_state.process_id
+
+
 def together() -> bool:
     """Whether this process is one of several; starts no backend."""
     state = distributed.global_state
@@ -211,8 +216,7 @@ def together() -> bool:
 
 def label() -> str:
     """'[process 3] ' in front of what a process other than the first says."""
-    index = distributed.global_state.process_id
-    return f"[process {index}] " if index else ""
+    return f"[process {number()}] " if number() else ""
 
 
 def exchange_failure(message: str) -> str | None:
@@ -244,6 +248,16 @@ def agreed_maximum(number: int) -> int:
     if not together():
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+def told_to_end(steps: int) -> bool:
+    """Whether a SIGTERM to one of the processes makes all of them end after this step.
+
+    All call it after every step with the number of steps since they started. (Counted
+    from the first step of the run, a signal that came before would never be seen: jax
+    then waits for step 1.)
+    """
+    return multihost_utils.reached_preemption_sync_point(steps)
 
 
 def sum_counts(counts: Counter, names: Sequence[str]) -> Counter:

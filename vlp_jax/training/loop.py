@@ -3,59 +3,18 @@
 import dataclasses
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 import jax
 
-from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, RunError, check_range
-from vlp_jax.core.logs import MetricsWriter, ProgressReport, duration
-from vlp_jax.parallel.hosts import sum_counts, together
+from vlp_jax.core.errors import Preempted, RunError
+from vlp_jax.core.logs import MetricsWriter, ProgressReport, duration, say
+from vlp_jax.parallel.hosts import together
+from vlp_jax.training.nonfinite import NonFinitePolicy, Started, what_is_wrong
+from vlp_jax.training.plan import Plan
+from vlp_jax.training.progress import Progress
 from vlp_jax.training.state import TrainState
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """When things happen, in steps; `last_step` may come before `total_steps`."""
-
-    total_steps: int
-    last_step: int
-    batch_size: int
-    log_every: int
-    save_every: int
-    evaluate_every: int
-    max_bad_share: float
-
-    def __post_init__(self):
-        check_range("steps", self.total_steps, 1)
-        check_range("batch_size", self.batch_size, 1)
-        check_range("log_every", self.log_every, 1)
-        check_range("checkpoint.every", self.save_every, 1)
-
-
-@dataclasses.dataclass
-class Progress:
-    """Counters that are saved with the state: what the steps so far consumed.
-
-    `samples` and `bad` are of all processes together; `own` is what this process has
-    counted since the last `settle`, and is never saved.
-    """
-
-    samples: int = 0
-    bad: Counter = dataclasses.field(default_factory=Counter)
-    own: Counter = dataclasses.field(default_factory=Counter)
-
-    def settle(self) -> None:
-        """Adds what all processes have counted; each of them calls it."""
-        self.bad.update(sum_counts(self.own, BAD_SAMPLE_CAUSES))
-        self.own.clear()
-
-    def to_dict(self) -> dict:
-        return {"samples": self.samples, "bad": dict(self.bad)}
-
-    @classmethod
-    def from_dict(cls, saved: dict) -> "Progress":
-        return cls(saved["samples"], Counter(saved["bad"]))
+from vlp_jax.training.watchdog import PATIENT, Watchdog
 
 
 class Stopwatch:
@@ -105,8 +64,12 @@ class Loop:
       describe_bad: names of bad samples, for the error message.
       evaluate: state -> metrics.
       save: (step, state, progress) starts to write a checkpoint.
+      roll_back: (checkpoint, step) -> the state of that checkpoint, at that step.
       learning_rate: step -> rate, for the log.
       writer: where metric rows go.
+      nonfinite: what follows when updates were skipped.
+      preempted: steps done here -> whether to save and end after this one.
+      watchdog: is told what is being done.
     """
 
     plan: Plan
@@ -115,39 +78,48 @@ class Loop:
     describe_bad: Callable[[], str]
     evaluate: Callable[[TrainState], dict[str, float]]
     save: Callable[[int, TrainState, Progress], None]
+    roll_back: Callable[[int, int], TrainState]
     learning_rate: Callable[[int], float]
     writer: MetricsWriter
+    nonfinite: NonFinitePolicy
+    preempted: Callable[[int], bool]
+    watchdog: Watchdog
 
     def run(
         self, state: TrainState, batches: Iterator, progress: Progress
     ) -> TrainState:
-        """Steps from state.step to the plan's last; raises RunError on NaN."""
-        plan, step = self.plan, int(state.step)
-        report = ProgressReport(plan.last_step, step)
-        watch, running = Stopwatch(), None
+        """Steps from state.step to the plan's last.
+
+        Raises Preempted when told to end, and RunError where it cannot go on.
+        """
+        plan, first = self.plan, int(state.step)
+        step, last = first, None
+        report, watch = ProgressReport(plan.last_step, step), Stopwatch()
         try:
             while step < plan.last_step:
-                host_batch = watch.fetch(batches, running)
-                state, metrics = self.train_step(state, self.place(host_batch.arrays))
-                if running is not None:  # at most one step runs while one waits
-                    running.block_until_ready()
-                running = metrics["loss"]
+                self.watchdog.at(f"waiting for the batch of step {step + 1}")
+                host_batch = watch.fetch(batches, last and last.metrics["loss"])
                 step += 1
-                self._count(step, progress, host_batch.bad)
+                compiles = last is None
+                self.watchdog.at(f"step {step}", PATIENT if compiles else 1)
+                batch = self.place(host_batch.arrays)
+                state, metrics = self.train_step(state, batch)
+                # Waits for the step before: at most one runs while one waits.
+                if last and self.nonfinite.wants_rollback(last, progress):
+                    state = None  # makes room for the other
+                    state, last = self._rolled_back(step, progress), None
+                    metrics["nonfinite"] = state.nonfinite
+                else:
+                    last = Started.of(step, metrics, batch)
+                stop = self.preempted(step - first) and step < plan.last_step
+                self._count(step, progress, host_batch.bad, stop)
                 report.advance(step)
-                row, timing = {}, {}
-                if self._due(step, plan.log_every):
-                    row |= self._metrics(step, metrics, progress)
-                    timing = watch.read(plan.batch_size)
-                    self._say(report, step, row, timing)
-                if self._due(step, plan.evaluate_every):
-                    row |= self.evaluate(state)
-                    watch.restart()
-                if row:
-                    self.writer.write(step, row, timing)
-                if self._due(step, plan.save_every):
-                    self._check_finite(step, jax.device_get(metrics))
-                    self.save(step, state, progress)
+                self._log(step, state, metrics, progress, report, watch)
+                saved = False
+                if stop or self._due(step, plan.save_every):
+                    saved = self._save(step, state, metrics, progress)
+                if stop:
+                    raise Preempted(step, saved)
         finally:
             report.close()
         return state
@@ -155,13 +127,24 @@ class Loop:
     def _due(self, step: int, every: int) -> bool:
         return step == self.plan.last_step or (every > 0 and step % every == 0)
 
-    def _count(self, step: int, progress: Progress, bad: dict[str, int]) -> None:
+    def _rolled_back(self, step: int, progress: Progress) -> TrainState:
+        said = f"step {progress.checkpoint}" if progress.checkpoint else "the beginning"
+        say(
+            f"step {step}: going on with the weights of {said} "
+            f"(rollback {progress.rollbacks} of {self.plan.rollbacks})"
+        )
+        self.watchdog.at(f"rolling back at step {step}", PATIENT)
+        return self.roll_back(progress.checkpoint, step)
+
+    def _count(
+        self, step: int, progress: Progress, bad: dict[str, int], stop: bool
+    ) -> None:
         plan = self.plan
         progress.samples += plan.batch_size
         progress.own.update(bad)
         # Several processes agree on their counts only when somebody is going to look.
         due = self._due(step, plan.log_every) or self._due(step, plan.save_every)
-        if together() and not due:
+        if together() and not due and not stop:
             return
         progress.settle()
         count = progress.bad.total()
@@ -173,28 +156,56 @@ class Loop:
                 f"{self.describe_bad()}. Repair the data or raise the limit."
             )
 
+    def _log(self, step, state, metrics, progress, report, watch) -> None:
+        plan, row, timing = self.plan, {}, {}
+        if self._due(step, plan.log_every):
+            row |= self._metrics(step, metrics, progress)
+            timing = watch.read(plan.batch_size)
+            self._say(report, step, row, timing)
+        if self._due(step, plan.evaluate_every):
+            self.watchdog.at(f"evaluating after step {step}", PATIENT)
+            row |= self.evaluate(state)
+            watch.restart()
+        if row:
+            self.writer.write(step, row, timing)
+
     def _metrics(self, step: int, metrics: dict, progress: Progress) -> dict:
         row = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        self._check_finite(step, row)
+        # The last step is not among the skipped ones yet; see NonFinitePolicy.
+        skipped = progress.skipped_updates + (row.pop("nonfinite") > 0)
+        # JSON has no NaN.
+        row = {name: x if math.isfinite(x) else None for name, x in row.items()}
         row["learning_rate"] = float(self.learning_rate(step - 1))
         row["samples"] = progress.samples
         row |= {f"bad_samples/{cause}": n for cause, n in sorted(progress.bad.items())}
-        return row
+        counts = {"skipped_updates": skipped, "rollbacks": progress.rollbacks}
+        return row | {name: n for name, n in counts.items() if n}
 
-    def _check_finite(self, step: int, metrics: dict) -> None:
-        # A loss may be finite where its gradient, and so the new weights, are not.
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(metrics[name]):
+    def _save(
+        self, step: int, state: TrainState, metrics: dict, progress: Progress
+    ) -> bool:
+        """Starts to save, unless the update of the step was skipped."""
+        self.watchdog.at(f"saving step {step}", PATIENT)
+        if int(metrics["nonfinite"]):
+            problem = what_is_wrong(metrics)
+            if step == self.plan.last_step:
                 raise RunError(
-                    f"the {name} is {float(metrics[name])} at step {step}; the last "
-                    "checkpoint is intact. Lower learning_rate.peak or lengthen "
+                    f"{problem} at step {step}, the last one; the checkpoints are "
+                    "intact. Lower learning_rate.peak or lengthen "
                     "learning_rate.warmup_steps"
                 )
+            say(f"step {step} is not saved: {problem}")
+            return False
+        if step % self.plan.save_every == 0:
+            progress.checkpoint = step
+        self.save(step, state, progress)
+        return True
 
     def _say(self, report: ProgressReport, step: int, row: dict, timing: dict) -> None:
         left = (self.plan.last_step - step) * timing["seconds_per_step"]
+        loss = "not finite" if row["loss"] is None else f"{row['loss']:.3f}"
         text = (
-            f"loss {row['loss']:.3f}  {timing['images_per_second']:.0f} images/s  "
+            f"loss {loss}  {timing['images_per_second']:.0f} images/s  "
             f"input wait {timing['input_wait_share']:.0%}"
         )
         bad = sum(n for name, n in row.items() if name.startswith("bad_samples/"))

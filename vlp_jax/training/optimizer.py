@@ -26,6 +26,23 @@ def decay_mask(params: PyTree, exclude: tuple[str, ...] = ()) -> PyTree:
     return trees.map_with_path(decays, params)
 
 
+def scale_by_step(
+    learning_rate: optax.Schedule,
+) -> optax.GradientTransformationExtraArgs:
+    """Updates times -learning_rate(step), for the `step` that `update` is told.
+
+    optax counts the updates it has seen. A step whose update is skipped, or one after
+    a return to earlier weights, would then have the rate of another step.
+    """
+
+    def update(updates, state, params=None, *, step, **_):
+        factor = -learning_rate(step)
+        scaled = jax.tree.map(lambda u: jnp.asarray(factor, u.dtype) * u, updates)
+        return scaled, state
+
+    return optax.GradientTransformationExtraArgs(lambda params: (), update)
+
+
 def adamw(
     learning_rate: optax.Schedule,
     b1: float = 0.9,
@@ -48,7 +65,7 @@ def adamw(
         optax.add_decayed_weights(
             weight_decay, mask=lambda params: decay_mask(params, tuple(no_decay))
         ),
-        optax.scale_by_learning_rate(learning_rate),
+        scale_by_step(learning_rate),
     )
 
 
@@ -79,3 +96,8 @@ def clamp(params: PyTree, bounds: Mapping[str, tuple[float, float]]) -> PyTree:
 def moving_average(average: PyTree, params: PyTree, decay: float) -> PyTree:
     """decay * average + (1 - decay) * params, leaf by leaf."""
     return jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
+
+
+def early_decay(decay: float, step: jax.Array) -> jax.Array:
+    """The decay of an average that would else keep the initial values for long."""
+    return jnp.minimum(decay, (1 + step) / (10 + step))

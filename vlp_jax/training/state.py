@@ -16,6 +16,7 @@ from vlp_jax.parallel.sharding import LAYOUT, Layout, placed_shapes, tree_shardi
 @struct.dataclass
 class TrainState:
     step: jax.Array  # int32 scalar: steps done, and so the position in the data
+    nonfinite: jax.Array  # int32 scalar: the last so many steps changed nothing else
     params: PyTree  # those that train
     variables: PyTree  # other collections of the model, such as batch statistics
     opt_state: PyTree
@@ -43,6 +44,7 @@ def make_state(
         params, frozen = trees.split(params, trains)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
+        nonfinite=jnp.zeros((), jnp.int32),
         params=params,
         variables=variables,
         opt_state=optimizer.init(params),
@@ -78,6 +80,7 @@ def items_of(state: TrainState) -> dict[str, PyTree]:
         "model": variables_of(state),
         "training": {
             "step": state.step,
+            "nonfinite": state.nonfinite,
             "optimizer": state.opt_state,
             "objectives": state.objective_state,
         },
@@ -98,6 +101,7 @@ def state_from(
         ema = trees.split(ema, trains)[0] if ema != () else ()
     return TrainState(
         step=items["training"]["step"],
+        nonfinite=items["training"]["nonfinite"],
         params=params,
         variables=variables,
         opt_state=items["training"]["optimizer"],

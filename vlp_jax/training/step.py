@@ -8,7 +8,8 @@ import optax
 
 from vlp_jax.core import trees
 from vlp_jax.core.types import Batch, ComputeOutputs
-from vlp_jax.training.optimizer import clamp, moving_average
+from vlp_jax.training.nonfinite import keep_if
+from vlp_jax.training.optimizer import clamp, early_decay, moving_average
 from vlp_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -24,10 +25,14 @@ def make_train_step(
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The function (state, batch) -> (state, metrics).
 
-    Randomness is a function of (seed, step) alone, so a resumed run draws the same.
-    Gradients, updates and the average are those of state.params; state.frozen takes
-    part in the outputs alone.
+    Randomness and the learning rate are functions of the step alone, so a resumed run
+    has the same. Gradients, updates and the average are those of state.params;
+    state.frozen takes part in the outputs alone.
+
+    Where the loss or the norm of the gradient is not finite, the step changes nothing
+    but state.step and state.nonfinite, which is among the metrics.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -44,25 +49,28 @@ def make_train_step(
         gradients, (metrics, variables, objective_state) = jax.grad(
             loss_function, has_aux=True
         )(state.params)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(
+            gradients, state.opt_state, state.params, step=state.step
+        )
         frozen = trees.flatten(state.frozen)
         held = {path: pair for path, pair in bounds.items() if path not in frozen}
         params = clamp(optax.apply_updates(state.params, updates), held)
         ema = state.ema
         if ema_decay is not None:
-            # Early on the average follows closely, or it would keep the initial values.
-            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-            ema = moving_average(ema, params, decay)
-        metrics["gradient_norm"] = optax.tree.norm(gradients)
-        state = TrainState(
-            step=state.step + 1,
+            ema = moving_average(ema, params, early_decay(ema_decay, state.step))
+        norm = optax.tree.norm(gradients)
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+        new = state.replace(
             params=params,
             variables=variables,
             opt_state=opt_state,
             objective_state=objective_state,
             ema=ema,
-            frozen=state.frozen,
         )
-        return state, metrics
+        new = keep_if(finite, new, state).replace(
+            step=state.step + 1,
+            nonfinite=jnp.where(finite, 0, state.nonfinite + 1),
+        )
+        return new, metrics | {"gradient_norm": norm, "nonfinite": new.nonfinite}
 
     return train_step
