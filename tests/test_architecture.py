@@ -25,7 +25,7 @@ LAYERS = [
         "porting",
     },
     {"build", "recipe"},
-    {"trained", "learner", "feed", "cli"},
+    {"trained", "learner", "feed", "settings", "cli"},
     {"runs"},
     {"planning", "launching"},
     {  # programs
@@ -83,6 +83,7 @@ ONLY_IN = {
         "runs.py",
         "trained.py",
         "learner.py",
+        "settings.py",
         "feed.py",
         "cli.py",
         "launching/spec.py",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlp_jax import build, evaluate, recipe, runs, trained
+from vlp_jax import build, evaluate, recipe, runs, settings, trained
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 from vlp_jax.feed import steps_of
@@ -41,15 +41,15 @@ def config(**changed):
 )
 def test_a_plan_names_the_setting(changed, said):
     with pytest.raises(ConfigError, match=said):
-        runs.check_settings(config(**changed))
-        runs.make_plan(config(**changed))
+        settings.check_settings(config(**changed))
+        settings.make_plan(config(**changed))
 
 
 def test_stop_after_changes_the_last_step_alone():
-    assert runs.make_plan(config()).last_step == 10
-    plan = runs.make_plan(config(stop_after=4))
+    assert settings.make_plan(config()).last_step == 10
+    plan = settings.make_plan(config(stop_after=4))
     assert (plan.last_step, plan.total_steps) == (4, 10)
-    assert runs.make_plan(config(stop_after=99)).last_step == 10
+    assert settings.make_plan(config(stop_after=99)).last_step == 10
 
 
 def test_epochs_stand_in_for_steps():

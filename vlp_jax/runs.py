@@ -14,7 +14,6 @@ from vlp_jax import build
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.storage import (
     CHECKPOINTS,
-    WEIGHTS,
     CheckpointStore,
     find_checkpoint,
     kept_step,
@@ -22,9 +21,8 @@ from vlp_jax.checkpoint.storage import (
     restore,
 )
 from vlp_jax.core import trees
-from vlp_jax.core.errors import ConfigError, check_range
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.logs import MetricsWriter
-from vlp_jax.core.lookup import lookup
 from vlp_jax.core.wandb import WandbBoard
 from vlp_jax.data.lengths import cut, longest_text
 from vlp_jax.data.tokenizers import Tokenizer
@@ -35,6 +33,7 @@ from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.hosts import agreed_maximum, check_same
 from vlp_jax.parallel.mesh import check_batch_size
 from vlp_jax.parallel.sharding import bytes_per_device, place_batch, process_share
+from vlp_jax.settings import check_settings, make_plan
 from vlp_jax.trained import (
     CONFIG,
     PROGRESS,
@@ -46,52 +45,11 @@ from vlp_jax.trained import (
 )
 from vlp_jax.training.loop import Loop
 from vlp_jax.training.nonfinite import NonFinitePolicy
-from vlp_jax.training.plan import Plan
 from vlp_jax.training.profile import profile_steps, profiled
 from vlp_jax.training.progress import Progress
 from vlp_jax.training.sample_log import logging_samples
 from vlp_jax.training.state import TrainState, items_of, state_from, variables_of
 from vlp_jax.training.watchdog import PATIENT, Watchdog
-
-
-def check_settings(config: ConfigDict) -> None:
-    """ConfigError for numbers that make no sense, before anything is opened."""
-    if config.steps is None and config.epochs is None:
-        raise ConfigError(
-            "config.steps is not given; set --config.steps=NUMBER, or --config.epochs"
-        )
-    check_range("steps", config.steps, 1)
-    check_range("seed", config.seed, 0, 2**32 - 1)
-    check_range("data.threads", config.data.threads, 0)
-    check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)
-    check_range("accumulation", config.accumulation, 1)
-    check_range("checkpoint.keep", config.checkpoint.keep, 1)
-    check_range("evaluation.every", config.evaluation.every, 0)
-    check_range("evaluation.batch_size", config.evaluation.batch_size, 1)
-    check_range("ema_decay", config.ema_decay, 0, 1)
-    lookup(WEIGHTS, config.evaluation.weights, "evaluation.weights")
-    if config.evaluation.weights == "ema" and config.ema_decay is None:
-        raise ConfigError(
-            "evaluation.weights is 'ema', but this run keeps no moving average; "
-            "set --config.ema_decay=0.999, for example"
-        )
-    check_range("stop_after", config.stop_after, 1)
-
-
-def make_plan(config: ConfigDict) -> Plan:
-    last = config.steps if config.stop_after is None else config.stop_after
-    return Plan(
-        total_steps=config.steps,
-        last_step=min(config.steps, last),
-        batch_size=config.batch_size,
-        log_every=config.log_every,
-        save_every=config.checkpoint.every,
-        evaluate_every=config.evaluation.every or 0,
-        max_bad_share=config.data.max_bad_share,
-        nonfinite_in_a_row=config.nonfinite.in_a_row,
-        rollbacks=config.nonfinite.rollbacks,
-        watchdog=config.watchdog,
-    )
 
 
 class TrainingRun:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 from ml_collections import ConfigDict
 
-from vlp_jax import runs
+from vlp_jax import settings
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.planning.program import StepProgram
 from vlp_jax.planning.report import Report, make_report, size
@@ -88,9 +88,9 @@ def make_plan(
     for the largest batch that fits where the config's does not. `tell` hears what
     takes time.
     """
-    runs.check_settings(config)  # what training would refuse at once
+    settings.check_settings(config)  # what training would refuse at once
     config.steps = config.steps or 1  # how many epochs are, only the data know
-    runs.make_plan(config)
+    settings.make_plan(config)
     program = make_program(config, topology)
     batch, limit = config.batch_size, topology.chip.hbm
     pairs = program.pairs_of(batch)
