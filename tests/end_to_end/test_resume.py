@@ -1,72 +1,21 @@
 """kill -9 at any moment, the same command again: nothing differs, nothing is lost."""
 
-import json
 import time
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
-from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import CHECKPOINTS, ITEMS, committed_steps
-from vlp_jax.core import trees
-
-STEPS = 40  # of tiny.py
-TINY = "--config=tests/end_to_end/tiny.py"
-
-
-def checkpoint(workdir, step=STEPS) -> dict[str, np.ndarray]:
-    """Every array of a checkpoint by its path."""
-    folder = workdir / CHECKPOINTS / str(step)
-    with ocp.StandardCheckpointer() as checkpointer:
-        items = {item: checkpointer.restore(folder / item) for item in ITEMS}
-    return {path: np.asarray(leaf) for path, leaf in trees.flatten(items).items()}
-
-
-def files(workdir) -> dict[str, bytes]:
-    """What lies beside the weights of the last checkpoint."""
-    folder = workdir / CHECKPOINTS / str(STEPS) / description.FOLDER
-    found = description.read_folder(folder)
-    assert {"config.json", "progress.json", "tokenizer/tokenizer.json"} <= found.keys()
-    found.pop("commit_success.txt")  # orbax writes the workdir's name into it
-    return found
-
-
-def rows(workdir) -> list[dict]:
-    """The metric rows without their timing; every line must be whole."""
-    found = [
-        json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()
-    ]
-    return [{k: v for k, v in row.items() if k != "timing"} for row in found]
-
-
-def assert_same_run(workdir, reference):
-    expected, found = checkpoint(reference), checkpoint(workdir)
-    assert {p.split("/")[0] for p in found} == {"model", "ema", "training"}
-    assert found.keys() == expected.keys()
-    different = [p for p in found if found[p].tobytes() != expected[p].tobytes()]
-    assert not different
-    assert all(found[p].dtype == expected[p].dtype for p in found)
-    steps = [row["step"] for row in rows(workdir)]
-    assert steps == sorted(set(steps))
-    assert rows(workdir) == rows(reference)
-    assert files(workdir) == files(reference)
-    assert committed_steps(workdir) == committed_steps(reference)
-
-
-def last_row(workdir) -> int:
-    """The step of the newest row on disk, a torn one left out."""
-    path = workdir / "metrics.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    return json.loads(whole[-1])["step"] if whole else 0
-
-
-def is_saving(workdir, step: int) -> bool:
-    """Whether a step from `step` on is being written right now."""
-    names = [path.name for path in (workdir / CHECKPOINTS).glob("*")]
-    return any(not n.isdigit() and int(n.split(".")[0]) >= step for n in names)
+from tests.end_to_end.same_run import (
+    STEPS,
+    TINY,
+    assert_same_run,
+    checkpoint,
+    is_saving,
+    last_row,
+    rows,
+)
+from vlp_jax.checkpoint.storage import committed_steps
 
 
 def kill_at(program, process, workdir, step: int, moment: str, delay: float) -> None:

@@ -25,7 +25,7 @@ class Preempted(Exception):
 
     def __init__(self, step: int, saved: bool):
         said = f"step {step} is saved" if saved else "the newest checkpoint is in place"
-        super().__init__(f"Told to end: {said}; the same command goes on from there.")
+        super().__init__(f"Told to end: {said}; the same command goes on there.")
 
 
 # Why a sample cannot be used. The order is part of the batch (counts by position).
