@@ -9,7 +9,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import CHECKPOINTS, ITEMS, committed_steps
+from vlp_jax.checkpoint.steps import CHECKPOINTS, committed_steps
+from vlp_jax.checkpoint.storage import ITEMS
 from vlp_jax.core import trees
 
 STEPS = 40  # of tiny.py
