@@ -34,6 +34,7 @@ def config(**changed):
         ({"data__max_bad_share": 1.5}, "data.max_bad_share is 1.5; expected 0 to 1"),
         ({"checkpoint__keep": 0}, "checkpoint.keep is 0"),
         ({"checkpoint__keep_every": 0}, "checkpoint.keep_every is 0"),
+        ({"checkpoint__keep_best": "retrieval/x"}, "unknown checkpoint.keep_best 'ret"),
         ({"checkpoint__every": 0}, "checkpoint.every is 0"),
         ({"evaluation__every": -1}, "evaluation.every is -1"),
         ({"evaluation__batch_size": 0}, "evaluation.batch_size is 0"),

@@ -55,6 +55,9 @@ def check_settings(config: ConfigDict) -> None:
     check_range("accumulation", config.accumulation, 1)
     check_range("checkpoint.keep", config.checkpoint.keep, 1)
     check_range("checkpoint.keep_every", config.checkpoint.keep_every, 1)
+    if config.checkpoint.keep_best is not None:
+        evaluator = config.checkpoint.keep_best.split("/")[0]
+        lookup(config.evaluation.evaluators, evaluator, "checkpoint.keep_best")
     check_range("evaluation.every", config.evaluation.every, 0)
     check_range("evaluation.batch_size", config.evaluation.batch_size, 1)
     check_range("ema_decay", config.ema_decay, 0, 1)
@@ -246,6 +249,9 @@ class TrainingRun:
         if row:
             known = {k: v for k, v in row.items() if v is not None}
             self._scores = {int(state.step): known}
+            best = self.config.checkpoint.keep_best
+            if best is not None and best not in row:
+                say(f"warning: no metric {best} to keep the best step by")
             say("evaluation  " + "  ".join(f"{k} {v:.3f}" for k, v in known.items()))
         return row
 

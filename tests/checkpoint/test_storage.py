@@ -385,8 +385,11 @@ def test_a_step_that_is_deleted_while_it_is_read(tmp_path, capsys):
     assert_same(read_checkpoint(tmp_path, read), tree(mesh))
     assert seen == ["3", "5"]
     assert "step 3 was deleted while it was read; looking" in capsys.readouterr().out
+    gone = tmp_path / "checkpoints" / "3"
     with pytest.raises(ConfigError, match="no checkpoint at .*/3;"):
-        read_checkpoint(tmp_path / "checkpoints" / "3", read)
+        read_checkpoint(gone, read)
+    with pytest.raises(RunError, match="/3 was deleted while it was read"):
+        read(gone)
 
 
 def test_what_is_wrong_with_a_step_that_is_there_is_said(tmp_path):

@@ -337,6 +337,7 @@ def test_a_second_run_is_refused_and_the_first_goes_on(program, tmp_path):
 
 
 @pytest.mark.fault("F13")
+@pytest.mark.long
 def test_other_data_on_resume(program, tmp_path, recipe_file):
     root, workdir = tmp_path / "pictures", tmp_path / "run"
     root.mkdir()

@@ -63,6 +63,11 @@ def _explained(step_folder: Path, item: str):
     except ConfigError:
         raise
     except Exception as error:  # whatever orbax and its storage make of broken files
+        if not step_folder.exists():
+            raise RunError(
+                f"checkpoint {step_folder} was deleted while it was read (a training "
+                "goes on there); the same command takes the newest one"
+            ) from error
         raise RunError(
             f"checkpoint {step_folder} is damaged: {item} cannot be read "
             f"({type(error).__name__}). Remove that folder to use the step before it"
