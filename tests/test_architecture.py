@@ -26,6 +26,7 @@ LAYERS = [
     },
     {"build", "recipe"},
     {"trained", "learner", "feed", "settings", "cli"},
+    {"resuming"},
     {"runs"},
     {"planning", "launching"},
     {  # programs
@@ -47,6 +48,7 @@ FREE = {
     "feed",
     "runs",
     "trained",
+    "resuming",
     "recipe",
     "build",
     "planning",
@@ -82,6 +84,7 @@ ONLY_IN = {
         "recipe.py",
         "runs.py",
         "trained.py",
+        "resuming.py",
         "learner.py",
         "settings.py",
         "feed.py",

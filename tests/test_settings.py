@@ -2,7 +2,8 @@
 
 import pytest
 
-from vlp_jax import build, evaluate, recipe, runs, settings, trained
+from vlp_jax import build, evaluate, recipe, settings, trained
+from vlp_jax.checkpoint.lock import Lock
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 from vlp_jax.feed import steps_of
@@ -32,6 +33,8 @@ def config(**changed):
         ({"data__threads": -1}, "data.threads is -1"),
         ({"data__max_bad_share": 1.5}, "data.max_bad_share is 1.5; expected 0 to 1"),
         ({"checkpoint__keep": 0}, "checkpoint.keep is 0"),
+        ({"checkpoint__keep_every": 0}, "checkpoint.keep_every is 0"),
+        ({"checkpoint__keep_best": "retrieval/x"}, "unknown checkpoint.keep_best 'ret"),
         ({"checkpoint__every": 0}, "checkpoint.every is 0"),
         ({"evaluation__every": -1}, "evaluation.every is -1"),
         ({"evaluation__batch_size": 0}, "evaluation.batch_size is 0"),
@@ -74,8 +77,8 @@ def test_bounds_are_two_numbers_in_order(pair):
 def test_a_workdir_that_is_a_file(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("mine")
-    with pytest.raises(ConfigError, match="is a file; name a folder"):
-        runs.TrainingRun(config(), file)
+    with pytest.raises(ConfigError, match="is a file; name a folder"), Lock(file):
+        pass
     with pytest.raises(ConfigError, match="--output=.*cannot be a folder"):
         evaluate.prepare_output(str(file))
     assert file.read_text() == "mine"

@@ -189,7 +189,7 @@ def run(main: Callable[[], None], on_hosts: bool = False) -> None:
 
     def guarded(_):
         if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)  # the notes of orbax and others
+            logging.set_verbosity(logging.FATAL)  # the notes of orbax and others
         try:
             if on_hosts:
                 hosts.start()

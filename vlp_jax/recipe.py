@@ -130,6 +130,16 @@ def evaluation() -> ConfigDict:
     return config
 
 
+def checkpoints() -> dict[str, Any]:
+    """When a run saves, and which of the steps stay on disk."""
+    return {
+        "every": 1000,
+        "keep": 3,  # the newest ones
+        "keep_every": not_given(int),  # multiples of it stay for ever
+        "keep_best": not_given(str),  # a metric, as retrieval/image_retrieval_recall@5
+    }
+
+
 def pretraining() -> ConfigDict:
     """Settings of a training run; a recipe fills in what its paper says."""
     config = ConfigDict()
@@ -180,7 +190,7 @@ def pretraining() -> ConfigDict:
     config.log_every = 20
     config.wandb = {"project": not_given(str)}  # beside TensorBoard
     config.profile = {"first_step": not_given(int), "steps": 3}
-    config.checkpoint = {"every": 1000, "keep": 3}
+    config.checkpoint = checkpoints()
     # So many steps in a row without a finite gradient lead back to earlier weights.
     config.nonfinite = {"in_a_row": 10, "rollbacks": 2}
     config.watchdog = 1800.0  # seconds that a step or its batch may take; 0: any

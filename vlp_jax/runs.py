@@ -12,17 +12,10 @@ from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import (
-    CHECKPOINTS,
-    CheckpointStore,
-    find_checkpoint,
-    kept_step,
-    newest_step,
-    restore,
-)
+from vlp_jax.checkpoint.steps import find_checkpoint, kept_step, step_folder
+from vlp_jax.checkpoint.storage import ITEMS, CheckpointStore, restore
 from vlp_jax.core import trees
-from vlp_jax.core.errors import ConfigError
-from vlp_jax.core.logs import MetricsWriter
+from vlp_jax.core.logs import MetricsWriter, say
 from vlp_jax.core.wandb import WandbBoard
 from vlp_jax.data.lengths import cut, longest_text
 from vlp_jax.data.tokenizers import Tokenizer
@@ -33,13 +26,14 @@ from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.hosts import agreed_maximum, check_same
 from vlp_jax.parallel.mesh import check_batch_size
 from vlp_jax.parallel.sharding import bytes_per_device, place_batch, process_share
+from vlp_jax.resuming import Previous
 from vlp_jax.settings import check_settings, make_plan
 from vlp_jax.trained import (
     CONFIG,
+    DATA,
     PROGRESS,
     TOKEN_EMBEDDING,
     TOKENIZER,
-    checkpoint_config,
     describe_initial,
     saved_tokenizer,
 )
@@ -57,12 +51,23 @@ class TrainingRun:
 
     Building it checks the config; `start` makes or restores the state and `finish`
     runs the loop.
+
+    Args:
+      config: of a training run.
+      workdir: its folder, which nobody else writes to (checkpoint/lock.py).
+      strict: a damaged newest checkpoint ends the run instead of being passed over.
+      accept_changes: the run may go on with what makes it another one.
     """
 
-    def __init__(self, config: ConfigDict, workdir: str):
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: str,
+        strict: bool = False,
+        accept_changes: bool = False,
+    ):
         self.config, self.workdir = config, Path(workdir)
-        if self.workdir.exists() and not self.workdir.is_dir():
-            raise ConfigError(f"--workdir={workdir} is a file; name a folder")
+        self.accept_changes, self.changes = accept_changes, []
         check_settings(config)
         self.mesh = build.make_mesh(config)
         check_batch_size(config.batch_size, self.mesh, config.accumulation)
@@ -75,7 +80,8 @@ class TrainingRun:
         )
         self.preprocessing = build.make_preprocessing(config)
         self.evaluators = build.make_evaluators(config.evaluation)
-        self.first_step = newest_step(workdir)
+        self.previous = Previous.find(self.workdir, strict)
+        self.first_step = self.previous.step
         self.initial = build.make_initial_weights(config)
         self.tokenizer = self._tokenizer()
         self.learner = Learner(config, self.mesh, self.preprocessing, self.tokenizer)
@@ -86,11 +92,12 @@ class TrainingRun:
         self.samples = self.feed.samples(self.preprocessing, self.tokenizer)
         self.progress = Progress()
         self.predictor: ModelPredictor | None = None
+        self._scores: dict[int, dict] = {}  # of the newest evaluation, by its step
 
     def _tokenizer(self) -> Tokenizer:
         """A tokenizer belongs to the weights of a text tower, and comes with them."""
         if self.first_step:
-            return saved_tokenizer(find_checkpoint(self.workdir), self.config)
+            return saved_tokenizer(self.previous.folder, self.config)
         if self.initial and self.initial.brings(TOKEN_EMBEDDING):
             return saved_tokenizer(self.initial.folder, self.config)
         return build.make_tokenizer(self.config, self.source)
@@ -99,20 +106,20 @@ class TrainingRun:
         """The state to go on from: the newest checkpoint's, or a fresh one.
 
         A fresh one starts from config.initialise where that is given; what it takes
-        is printed.
+        is printed. `changes` are then what differs from the checkpoint's run.
         """
         self._files = self._description()
         self._check_processes()
+        self.changes = self.previous.changes(self._files, self.accept_changes)
+        folder = self.previous.folder
         if self.first_step:
-            folder = find_checkpoint(self.workdir)
             self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
-        return self._state(self.first_step)
+        return self._state(folder if self.first_step else None)
 
-    def _state(self, step: int) -> TrainState:
-        """That of a checkpoint; at step 0 a fresh one."""
+    def _state(self, folder: Path | None) -> TrainState:
+        """That of a checkpoint; without one, a fresh one."""
         shapes, values = self.learner.state_shapes(), {}
-        if step:
-            folder = find_checkpoint(self.workdir / CHECKPOINTS / str(step))
+        if folder is not None:
             items = restore(folder, items_of(shapes))
             return state_from(items, self.learner.trains)
         if self.initial:
@@ -123,7 +130,11 @@ class TrainingRun:
     def roll_back(self, checkpoint: int, step: int) -> TrainState:
         """The state of a checkpoint (0: a fresh one), as that of `step`."""
         self.store.wait()
-        state = self._state(kept_step(self.workdir, checkpoint) if checkpoint else 0)
+        folder = None
+        if checkpoint:
+            kept = kept_step(self.workdir, checkpoint)
+            folder = find_checkpoint(step_folder(self.workdir, kept), ITEMS)
+        state = self._state(folder)
         place = state.step.sharding
         return state.replace(step=jax.device_put(np.int32(step), place))
 
@@ -134,8 +145,10 @@ class TrainingRun:
 
         `preempted` tells after a step whether to save and end: Preempted is raised.
         """
+        self.previous.set_aside()
+        keep = build.keywords(self.config.checkpoint, "every")
+        self.store = CheckpointStore(self.workdir, **keep)
         writer = MetricsWriter(self.workdir, self.first_step, self._board())
-        self.store = CheckpointStore(self.workdir, self.config.checkpoint.keep)
         plan, batches = self.plan, self.batches()
         watchdog = Watchdog(plan.watchdog, self.workdir)
         loop = Loop(
@@ -164,6 +177,7 @@ class TrainingRun:
 
     def _place(self, arrays: dict) -> dict:
         """Host arrays -> the batch on the devices, its texts cut to a common length."""
+        self.store.check()  # a save that fails in the background ends the run soon
         if self.text_lengths:
             longest = agreed_maximum(longest_text(arrays))
             arrays = cut(arrays, longest, self.text_lengths)
@@ -193,6 +207,8 @@ class TrainingRun:
     def save(self, step: int, state: TrainState, progress: Progress) -> None:
         counters = {"step": step, **progress.to_dict()}
         files = self._files | {PROGRESS: description.to_json(counters)}
+        if step in self._scores:
+            files[description.SCORES] = description.to_json(self._scores[step])
         self.store.save(step, items_of(state), files)
 
     def evaluate(self, state: TrainState) -> dict[str, float | None]:
@@ -208,19 +224,13 @@ class TrainingRun:
                 self.config.evaluation.batch_size,
             )
         predictor = self.predictor.with_variables(variables)
-        return metric_row(self.evaluators, predictor)
-
-    def changed_settings(self) -> list[str]:
-        """What differs from the config of the checkpoint that the run goes on from."""
-        if not self.first_step:
-            return []
-        before = build.settings(checkpoint_config(self.workdir))
-        now = build.settings(ConfigDict(self._resolved_config()))
-        return [
-            f"{path}: {before.get(path)} -> {now.get(path)}"
-            for path in sorted(before.keys() | now.keys())
-            if before.get(path) != now.get(path)
-        ]
+        row = metric_row(self.evaluators, predictor)
+        known = {name: value for name, value in row.items() if value is not None}
+        self._scores = {int(state.step): known}
+        best = self.config.checkpoint.keep_best
+        if best is not None and best not in row:
+            say(f"warning: no metric {best} to keep the best step by")
+        return row
 
     def _resolved_config(self) -> dict:
         """The config as plain JSON values, every default written out."""
@@ -233,18 +243,18 @@ class TrainingRun:
             self.tokenizer.save(folder)
             files = description.read_folder(folder)
         return {f"{TOKENIZER}/{name}": data for name, data in files.items()} | {
-            CONFIG: description.to_json(self._resolved_config())
+            CONFIG: description.to_json(self._resolved_config()),
+            DATA: description.to_json(self.feed.fingerprint),
         }
 
     def _check_processes(self) -> None:
         """Every process must train the same model on the same data, word for word."""
-        files = [data for name, data in sorted(self._files.items()) if name != CONFIG]
-        data = description.to_json(self.feed.fingerprint)
+        files = sorted(self._files.items())
         check_same(
             {
                 "config": self._files[CONFIG],
-                "tokenizer": b"".join(files),
-                "data": data,
+                "tokenizer": b"".join(x for n, x in files if n.startswith(TOKENIZER)),
+                "data": self._files[DATA],
             }
         )
 

@@ -20,6 +20,10 @@ def check_settings(config: ConfigDict) -> None:
     check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)
     check_range("accumulation", config.accumulation, 1)
     check_range("checkpoint.keep", config.checkpoint.keep, 1)
+    check_range("checkpoint.keep_every", config.checkpoint.keep_every, 1)
+    if config.checkpoint.keep_best is not None:
+        evaluator = config.checkpoint.keep_best.split("/")[0]
+        lookup(config.evaluation.evaluators, evaluator, "checkpoint.keep_best")
     check_range("evaluation.every", config.evaluation.every, 0)
     check_range("evaluation.batch_size", config.evaluation.batch_size, 1)
     check_range("ema_decay", config.ema_decay, 0, 1)

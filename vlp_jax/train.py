@@ -11,6 +11,10 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.logs import say, size_of
 
 flags.DEFINE_string("workdir", None, "Folder of checkpoints and metrics.")
+flags.DEFINE_bool("strict", False, "End where the newest checkpoint is damaged.")
+flags.DEFINE_bool(
+    "accept_changes", False, "Go on with a changed model, schedule, data, ..."
+)
 cli.define_config("The recipe, such as configs/quickstart.py.")
 
 
@@ -22,13 +26,20 @@ def main() -> None:
             "train needs a recipe and a folder: --config=configs/quickstart.py "
             "--workdir=runs/quickstart"
         )
+    from vlp_jax.checkpoint.lock import Lock
+
+    with Lock(workdir):
+        _train(config, workdir)
+
+
+def _train(config, workdir: str) -> None:
     import jax
 
     from vlp_jax.runs import TrainingRun
     from vlp_jax.training.signals import Preemption
 
     preemption = Preemption()
-    run = TrainingRun(config, workdir)
+    run = TrainingRun(config, workdir, flags.FLAGS.strict, flags.FLAGS.accept_changes)
     say(f"vlp_jax.train  {config.name or cli.config_file()}", style="bold")
     mesh = ", ".join(f"{axis} {size}" for axis, size in run.mesh.shape.items())
     hosts = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
@@ -52,7 +63,7 @@ def main() -> None:
     say(f"  state     {held:,.1f} MB on each device, of {whole:,.1f} MB in all")
     if run.first_step:
         say(f"  going on from step {run.first_step} of {workdir}")
-        for change in run.changed_settings():
+        for change in run.changes:
             say(f"  changed   {change}")
     if run.first_step >= plan.last_step:
         say("This run is already finished.")

@@ -8,12 +8,8 @@ from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import (
-    WEIGHTS,
-    check_kept,
-    find_checkpoint,
-    restore_item,
-)
+from vlp_jax.checkpoint.steps import read_checkpoint
+from vlp_jax.checkpoint.storage import WEIGHTS, check_kept, restore_item
 from vlp_jax.core import trees
 from vlp_jax.core.logs import say
 from vlp_jax.core.lookup import lookup
@@ -26,6 +22,7 @@ from vlp_jax.transfer.initialise import InitialWeights, Match
 
 # Files of a checkpoint's description.
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
+DATA = "data.json"
 TOKEN_EMBEDDING = "text/token_embedding"  # the parameter that a tokenizer belongs to
 
 
@@ -50,8 +47,14 @@ class LoadedCheckpoint:
 
 
 def checkpoint_config(path: Path | str) -> ConfigDict:
-    """The resolved config that a checkpoint was trained with."""
-    return ConfigDict(description.read_json(find_checkpoint(path), CONFIG))
+    """The resolved config that a workdir's newest step or a step was trained with."""
+    return ConfigDict(
+        read_checkpoint(
+            path,
+            lambda folder: description.read_json(folder, CONFIG),
+            (description.FOLDER,),
+        )
+    )
 
 
 def for_any_machine(config: ConfigDict) -> ConfigDict:
@@ -64,8 +67,11 @@ def for_any_machine(config: ConfigDict) -> ConfigDict:
 
 def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoint:
     """Loads a workdir's newest step or a step folder; `weights`: model or ema."""
-    folder = find_checkpoint(path)
-    config = for_any_machine(checkpoint_config(path))
+    return read_checkpoint(path, lambda folder: _load(folder, batch_size, weights))
+
+
+def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
+    config = for_any_machine(checkpoint_config(folder))
     preprocessing = build.make_preprocessing(config)
     tokenizer = saved_tokenizer(folder, config)
     model = build.make_model(config, preprocessing, tokenizer)

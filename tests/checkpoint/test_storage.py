@@ -1,5 +1,7 @@
 """Saved and restored bit for bit, on any mesh; and what is said when it cannot be."""
 
+import errno
+import os
 import shutil
 
 import jax
@@ -9,11 +11,17 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import (
-    CheckpointStore,
+from vlp_jax.checkpoint import description, storage
+from vlp_jax.checkpoint.steps import (
     committed_steps,
     find_checkpoint,
+    newest_good,
+    read_checkpoint,
+    set_aside,
+)
+from vlp_jax.checkpoint.storage import (
+    CheckpointStore,
+    kept_steps,
     restore,
     restore_item,
 )
@@ -192,6 +200,44 @@ def test_a_workdir_means_its_newest_step(tmp_path):
 def test_only_the_newest_steps_are_kept(tmp_path):
     save(tmp_path, 1, 2, 3, 4, keep=2)
     assert committed_steps(tmp_path) == [3, 4]
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"3", "4"}
+
+
+KEPT = {
+    "the newest": ({"keep": 2}, {40, 45}),
+    "every twentieth": ({"keep": 1, "keep_every": 20}, {20, 40, 45}),
+    "the best": ({"keep": 1, "scores": {5: 0.1, 10: 0.7, 40: 0.3}}, {10, 45}),
+    "the newer of two": ({"keep": 1, "scores": {5: 0.7, 10: 0.7}}, {10, 45}),
+    "all of them": (
+        {"keep": 1, "keep_every": 15, "scores": {35: 1.0}},
+        {15, 30, 35, 45},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_which_steps_stay(case):
+    given, expected = KEPT[case]
+    steps = list(range(5, 50, 5))
+    assert kept_steps(steps, **({"keep_every": None, "scores": {}} | given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"), [("retrieval/recall", 2), ("loss", 3), ("unheard of", None)]
+)
+def test_the_best_step_stays(tmp_path, metric, best):
+    store = CheckpointStore(tmp_path, keep=1, keep_best=metric)
+    # step 5 was not evaluated
+    scores = {1: (0.2, 2.0), 2: (0.9, 3.0), 3: (0.5, 1.0), 4: (0.5, 1.5), 5: None}
+    for step, found in scores.items():
+        files = dict(FILES)
+        if found:
+            named = dict(zip(("retrieval/recall", "loss"), found, strict=True))
+            files[description.SCORES] = description.to_json(named)
+        store.save(step, {"model": {"x": jnp.zeros(3)}}, files)
+    store.close()
+    assert committed_steps(tmp_path) == ([best, 5] if best else [5])
 
 
 @pytest.mark.parametrize("made", [[], ["checkpoints"], ["photos", "checkpoints/notes"]])
@@ -210,10 +256,13 @@ def test_nothing_at_all(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_step_left_half_written_is_ignored_and_cleaned_away(tmp_path):
+@pytest.mark.parametrize(
+    "name", ["7.saving", "7.saving.orbax-checkpoint-tmp", "7.deleted"]
+)
+def test_what_a_crash_leaves_is_ignored_and_cleaned_away(tmp_path, name):
     save(tmp_path, 3)
     folder = tmp_path / "checkpoints"
-    torn = folder / "7.orbax-checkpoint-tmp"
+    torn = folder / name
     shutil.copytree(folder / "3", torn)
     shutil.rmtree(torn / "training")
     assert find_checkpoint(tmp_path) == folder / "3"
@@ -224,7 +273,8 @@ def test_a_step_left_half_written_is_ignored_and_cleaned_away(tmp_path):
     assert find_checkpoint(tmp_path) == folder / "7"
 
 
-def test_damaged_files_are_an_explained_error(tmp_path):
+def test_what_cannot_be_read_is_an_explained_error(tmp_path):
+    """What the manifest has found to be good may still go before it is read."""
     save(tmp_path, 3)
     folder = find_checkpoint(tmp_path)
     expected = like(meshes()["fsdp"], items(meshes()["fsdp"])["model"])
@@ -236,3 +286,152 @@ def test_damaged_files_are_an_explained_error(tmp_path):
     (folder / "description" / "config.json").write_text('{"seed":')
     with pytest.raises(RunError, match="damaged: description/config.json is no JSON"):
         description.read_json(folder, "config.json")
+
+
+# ---- damage
+
+
+def flip(path) -> None:
+    """Turns one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def largest(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return max(files, key=lambda path: path.stat().st_size)
+
+
+@pytest.mark.fault("F7")
+def test_a_damaged_step_is_named_and_the_one_before_it_used(tmp_path, capsys):
+    save(tmp_path, 3, 5, 7)
+    folder = tmp_path / "checkpoints"
+    flipped = largest(folder / "7" / "model")
+    flip(flipped)
+    (folder / "5" / "manifest.json").unlink()
+    assert find_checkpoint(tmp_path) == folder / "3"
+    said = capsys.readouterr().out.splitlines()
+    name = flipped.relative_to(folder / "7")
+    assert said == [
+        f"warning: checkpoint {folder}/7 is damaged ({name} has another content than "
+        "was written); step 3 is used instead",
+        f"warning: checkpoint {folder}/5 is damaged (manifest.json cannot be read: No "
+        "such file or directory); step 3 is used instead",
+    ]
+    find_checkpoint(tmp_path)
+    assert capsys.readouterr().out == ""  # a program that looks twice says it once
+
+
+@pytest.mark.fault("F7")
+def test_a_damaged_step_that_was_named_is_refused(tmp_path):
+    save(tmp_path, 3, 5)
+    folder = tmp_path / "checkpoints" / "5"
+    (folder / "description" / "tokenizer" / "merges.txt").unlink()
+    said = "/5 is damaged .description/tokenizer/merges.txt is missing.. Restore"
+    with pytest.raises(RunError, match=said):
+        find_checkpoint(folder)
+
+
+def test_only_what_is_read_has_to_be_good(tmp_path):
+    save(tmp_path, 3)
+    flip(largest(tmp_path / "checkpoints" / "3" / "training"))
+    assert find_checkpoint(tmp_path).name == "3"
+    with pytest.raises(
+        RunError, match="no checkpoint in .* is intact .step 3: training/"
+    ):
+        newest_good(tmp_path)
+
+
+@pytest.mark.fault("F7")
+def test_strict_does_not_look_for_another_step(tmp_path):
+    save(tmp_path, 3, 5)
+    assert newest_good(tmp_path, strict=True) == (5, {})
+    flip(tmp_path / "checkpoints" / "5" / "manifest.json")
+    assert newest_good(tmp_path)[0] == 3
+    with pytest.raises(RunError, match="newest checkpoint.*step 5: manifest.json has"):
+        newest_good(tmp_path, strict=True)
+
+
+def test_damaged_steps_are_set_aside_under_names_of_their_own(tmp_path, capsys):
+    save(tmp_path, 3, 5)
+    folder = tmp_path / "checkpoints"
+    for number in ("", "-2"):
+        flip(largest(folder / "5"))
+        set_aside(tmp_path, newest_good(tmp_path)[1])
+        assert f"kept      {folder}/5.damaged{number} (" in capsys.readouterr().out
+        assert (folder / f"5.damaged{number}" / "model").is_dir()
+        assert committed_steps(tmp_path) == [3]
+        save(tmp_path, 5)
+    assert committed_steps(tmp_path) == [3, 5]
+
+
+# ---- while training goes on beside
+
+
+@pytest.mark.fault("F18")
+def test_a_step_that_is_deleted_while_it_is_read(tmp_path, capsys):
+    """The newest one there is now is read in its place."""
+    save(tmp_path, 3)
+    seen = []
+
+    def read(folder):
+        seen.append(folder.name)
+        if len(seen) == 1:
+            save(tmp_path, 5, keep=1)
+        return restore_item(folder, "model", like(mesh, tree(mesh)))
+
+    mesh = meshes()["one device"]
+    assert_same(read_checkpoint(tmp_path, read), tree(mesh))
+    assert seen == ["3", "5"]
+    assert "step 3 was deleted while it was read; looking" in capsys.readouterr().out
+    gone = tmp_path / "checkpoints" / "3"
+    with pytest.raises(ConfigError, match="no checkpoint at .*/3;"):
+        read_checkpoint(gone, read)
+    with pytest.raises(RunError, match="/3 was deleted while it was read"):
+        read(gone)
+
+
+def test_what_is_wrong_with_a_step_that_is_there_is_said(tmp_path):
+    save(tmp_path, 3)
+
+    def read(folder):
+        raise RunError("wrong")
+
+    with pytest.raises(RunError, match="wrong"):
+        read_checkpoint(tmp_path, read)
+
+
+# ---- what cannot be written
+
+
+@pytest.mark.fault("F8")
+def test_a_save_that_fails_leaves_the_older_step(tmp_path, monkeypatch):
+    """At once, and in the background: then the run hears of it when it next calls."""
+    values = {"model": {"x": jnp.zeros(3)}}
+    store = CheckpointStore(tmp_path, keep=2)
+    store.save(3, values, FILES)
+    store.wait()
+    intact = r"; step 3 is intact\. Make room, "
+    with pytest.raises(RunError, match=rf"step 5 could .*\(File exists\){intact}"):
+        store.save(5, values, {"a": b"", "a/b": b""})
+
+    def full(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage, "write_manifest", full)
+    for heard in (store.wait, lambda: store.save(9, values, FILES), store.close):
+        store.save(7, values, FILES)
+        with pytest.raises(RunError, match=rf"step 7 .*\(No space left.*\){intact}"):
+            heard()
+    monkeypatch.undo()
+    save(tmp_path, 7)
+    assert committed_steps(tmp_path) == [3, 7]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(
+        RunError, match="checkpoints cannot be written to .*File exists"
+    ):
+        CheckpointStore(tmp_path, keep=1)

@@ -1,10 +1,13 @@
 """Metric rows: none lost, none twice, whatever a crash left behind."""
 
+import errno
 import json
+import os
 from collections import Counter
 
 import pytest
 
+from vlp_jax.core.errors import RunError
 from vlp_jax.core.logs import METRICS_FILE, MetricsWriter, duration, read_rows, size_of
 
 
@@ -97,3 +100,57 @@ def test_size_of_a_source():
     assert size_of(source) == (
         "1,200 samples (left out: 2 caption_missing, 1 class_missing)"
     )
+
+
+# ---- files that cannot be written
+
+
+@pytest.mark.fault("F8")
+def test_rows_without_room_are_an_explained_error(tmp_path):
+    """The first write takes what there is room for, the next says why not all."""
+    write(tmp_path, 0, [1])
+    writer = MetricsWriter(tmp_path, 1)
+    file, room = writer._rows._file, [7]
+
+    class Full:
+        close = file.close
+
+        def write(self, line):
+            if not room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return file.write(line[: room.pop()])
+
+    writer._rows._file = Full()
+    with pytest.raises(RunError, match=r"written to .*\(No space left on device\)"):
+        writer.write(2, {"loss": 1.0}, {})
+    writer.close()
+    assert steps(tmp_path) == [1]
+
+
+@pytest.mark.fault("F8")
+@pytest.mark.parametrize("name", [METRICS_FILE, "tensorboard"])
+def test_files_that_cannot_be_made(tmp_path, name):
+    blocked = tmp_path / name
+    blocked.mkdir() if name == METRICS_FILE else blocked.touch()
+    with pytest.raises(RunError, match="metrics cannot be written to"):
+        MetricsWriter(tmp_path, 0)
+
+
+def test_tensorboard_reads_what_is_written(tmp_path):
+    """Its format, with the mark from which on an earlier run's values are hidden."""
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    write(tmp_path, 3, [4])
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    content, events = path.read_bytes(), []
+    while content:  # length (8 bytes), its checksum (4), the event, its checksum (4)
+        size = int.from_bytes(content[:8], "little")
+        events.append(Event.FromString(content[12 : 12 + size]))
+        content = content[16 + size :]
+    starts = [e.step for e in events if e.session_log.status == SessionLog.START]
+    assert starts == [4]
+    found = {v.tag: (e.step, v.simple_value) for e in events for v in e.summary.value}
+    assert found == {
+        "loss": (4, pytest.approx(4 / 7)),
+        "timing/seconds_per_step": (4, 0.5),
+    }

@@ -7,7 +7,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.storage import CHECKPOINTS, ITEMS, committed_steps
+from vlp_jax.checkpoint.steps import CHECKPOINTS, committed_steps
+from vlp_jax.checkpoint.storage import ITEMS
 from vlp_jax.core import trees
 from vlp_jax.parallel.sharding import placed_shapes
 

@@ -160,7 +160,7 @@ TRAIN = {
         ("warmup_steps is 41", "must lie within the run's 40 steps"),
     ),
     "heads that do not divide the width": (
-        (TINY, "--workdir=W", "--config.model.image.heads=5"),
+        (TINY, "--workdir=DIR/new", "--config.model.image.heads=5"),
         ("a width of 32 cannot be split over 5 heads",),
     ),
     "lock of what is no parameter": (
@@ -183,8 +183,29 @@ TRAIN = {
             "--config.initialise.parts=",
         ),
     ),
+    "another model and schedule on resume": (
+        (
+            TINY,
+            "--workdir=W",
+            "--config.steps=50",
+            "--config.log_every=2",
+            "--config.model.image.width=48",
+            "--config.seed=1",
+            "--config.model.image.remat=full",
+        ),
+        (
+            "begun with other settings (model.image.width: 32 -> 48; seed: 0 -> 1)",
+            "--accept_changes",
+        ),
+    ),
     "checkpoint of another shape": (
-        (TINY, "--workdir=W", "--config.steps=50", "--config.model.image.width=48"),
+        (
+            TINY,
+            "--workdir=W",
+            "--accept_changes",
+            "--config.steps=50",
+            "--config.model.image.width=48",
+        ),
         (
             "wrong shape: params/image/class_token (expected [48], got [32])",
             "Use the settings that it was saved with, or another workdir",
@@ -298,15 +319,17 @@ def test_a_recipe_with(program, recipe_file, tmp_path, case):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.fault("F16")
 def test_a_run_that_has_begun_loses_nothing(program, recipe_file, tmp_path):
     """A wrong command leaves it alone; the right one then goes on from its step."""
     workdir = f"--workdir={tmp_path / 'run'}"
     program("train", TINY, workdir, "--config.stop_after=7").check()
     before = fingerprint(tmp_path / "run")
-    without = program(
-        "train", f"--config={recipe_file('config.ema_decay = None')}", workdir
-    )
-    assert_explained(without, "holds model, ema, training", "another workdir")
+    recipe = f"--config={recipe_file('config.ema_decay = None')}"
+    without = program("train", recipe, workdir)
+    assert_explained(without, "other settings (ema_decay: 0.9 -> None)", "--workdir")
+    accepted = program("train", recipe, workdir, "--accept_changes")
+    assert_explained(accepted, "holds model, ema, training", "another workdir")
     assert fingerprint(tmp_path / "run") == before
 
     found = program("train", TINY, workdir, "--config.stop_after=9").check()

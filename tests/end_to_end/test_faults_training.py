@@ -18,7 +18,7 @@ from tests.end_to_end.same_run import (
     rows,
 )
 from tests.end_to_end.several import explicit, free_port, start_together
-from vlp_jax.checkpoint.storage import committed_steps
+from vlp_jax.checkpoint.steps import committed_steps
 from vlp_jax.training.signals import NOTHING_TO_SAVE
 
 POISONED = "--config=tests/end_to_end/poisoned.py"

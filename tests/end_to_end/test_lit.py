@@ -11,7 +11,7 @@ import pytest
 from configs.transfer import lit
 from tests.end_to_end.test_resume import checkpoint
 from vlp_jax import runs
-from vlp_jax.checkpoint.storage import CHECKPOINTS
+from vlp_jax.checkpoint.steps import CHECKPOINTS
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.training.state import variables_of

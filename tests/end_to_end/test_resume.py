@@ -15,7 +15,7 @@ from tests.end_to_end.same_run import (
     last_row,
     rows,
 )
-from vlp_jax.checkpoint.storage import committed_steps
+from vlp_jax.checkpoint.steps import committed_steps
 
 
 def kill_at(program, process, workdir, step: int, moment: str, delay: float) -> None:

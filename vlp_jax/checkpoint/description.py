@@ -3,6 +3,8 @@
 <step>/description/config.json          the resolved config of the run
 <step>/description/tokenizer/...        the tokenizer's own files
 <step>/description/progress.json        counters that travel with the step
+<step>/description/data.json            fingerprint of the data it was trained on
+<step>/description/metrics.json         of the evaluation at this step, if there was one
 """
 
 import json
@@ -15,6 +17,7 @@ import orbax.checkpoint as ocp
 from vlp_jax.core.errors import ConfigError, RunError
 
 FOLDER = "description"
+SCORES = "metrics.json"
 
 
 def read_folder(folder: Path | str) -> dict[str, bytes]:

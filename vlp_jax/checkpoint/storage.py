@@ -5,62 +5,42 @@ A checkpoint is a folder named by its step:
     <workdir>/checkpoints/<step>/ema/           moving average of params, if kept
     <workdir>/checkpoints/<step>/training/      optimizer and objective state
     <workdir>/checkpoints/<step>/description/   see description.py
+    <workdir>/checkpoints/<step>/manifest.json  see manifest.py
+
+It gets that name only when all of this is on disk: orbax commits <step>.saving, the
+manifest is written into it, and then it is renamed.
 """
 
 import contextlib
+import functools
+import json
+import os
+import re
+import shutil
+import sys
+import threading
 from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
 
-from vlp_jax.checkpoint.description import FOLDER, FilesHandler, SaveFiles
+from vlp_jax.checkpoint.description import FOLDER, SCORES, FilesHandler, SaveFiles
+from vlp_jax.checkpoint.manifest import write_manifest
+from vlp_jax.checkpoint.steps import (
+    CHECKPOINTS,
+    DELETED,
+    SAVING,
+    committed_steps,
+)
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.types import PyTree
-from vlp_jax.parallel.hosts import agreed
+from vlp_jax.parallel import hosts
+from vlp_jax.parallel.agreement import decided
 
-CHECKPOINTS = "checkpoints"
 WEIGHTS = dict.fromkeys(("model", "ema"))  # items that a model can be run with
 ITEMS = ("model", "ema", "training")
 ADVICE = ". Use the settings that it was saved with, or another workdir"
-
-
-def committed_steps(workdir: Path | str) -> list[int]:
-    """The steps that are completely on disk, oldest first.
-
-    A step that is being written, or that a crash left half written, has another name.
-    """
-    found = (Path(workdir) / CHECKPOINTS).glob("*")
-    return sorted(int(path.name) for path in found if path.name.isdigit())
-
-
-def newest_step(workdir: Path | str) -> int:
-    """The newest step that is completely on disk; 0 without one.
-
-    Process 0 looks: on network file systems others may not see the same yet.
-    """
-    return agreed(max(committed_steps(workdir), default=0))
-
-
-def kept_step(workdir: Path | str, step: int) -> int:
-    """`step` where that is on disk, else the newest step, as process 0 sees it."""
-    steps = committed_steps(workdir)
-    return agreed(step if step in steps else max(steps, default=0))
-
-
-def find_checkpoint(path: Path | str) -> Path:
-    """The step folder meant by `path`: itself, or the newest step of a workdir."""
-    path = Path(path).absolute()
-    if (path / FOLDER).is_dir():
-        return path
-    step = newest_step(path)
-    if not step:
-        raise ConfigError(
-            f"no checkpoint at {path}; expected the workdir of a training run or one "
-            f"of its {CHECKPOINTS}/<step> folders"
-        )
-    return path / CHECKPOINTS / str(step)
 
 
 def restore_item(step_folder: Path, item: str, like: PyTree) -> PyTree:
@@ -83,6 +63,11 @@ def _explained(step_folder: Path, item: str):
     except ConfigError:
         raise
     except Exception as error:  # whatever orbax and its storage make of broken files
+        if not step_folder.exists():
+            raise RunError(
+                f"checkpoint {step_folder} was deleted while it was read (a training "
+                "goes on there); the same command takes the newest one"
+            ) from error
         raise RunError(
             f"checkpoint {step_folder} is damaged: {item} cannot be read "
             f"({type(error).__name__}). Remove that folder to use the step before it"
@@ -137,40 +122,170 @@ def restore(step_folder: Path, like: dict[str, PyTree]) -> dict[str, PyTree]:
     return {item: restore_item(step_folder, item, tree) for item, tree in like.items()}
 
 
+def kept_steps(
+    steps: list[int], keep: int, keep_every: int | None, scores: dict[int, float]
+) -> set[int]:
+    """Which of the steps, oldest first, stay on disk.
+
+    The newest `keep`, all multiples of `keep_every`, and the best by `scores` (the
+    newer of two that are equal).
+    """
+    kept = set(steps[-keep:])
+    if keep_every is not None:
+        kept |= {step for step in steps if step % keep_every == 0}
+    if scores:
+        kept.add(max(scores, key=lambda step: (scores[step], step)))
+    return kept
+
+
+@functools.cache  # once a process
+def _quieten_tensorstore() -> None:
+    """A write that fails ends orbax's event loop, and others then miss it aloud.
+
+    tensorstore prints a traceback for each of them; the error itself is raised.
+    """
+    shown = sys.unraisablehook
+
+    def show(found) -> None:
+        if str(found.exc_value) != "Event loop is closed":
+            shown(found)
+
+    sys.unraisablehook = show
+
+
 class CheckpointStore:
-    """The checkpoints of one run.
+    """The checkpoints that one run writes.
 
     Args:
       workdir: the run's folder.
       keep: how many of the newest steps stay on disk.
+      keep_every: steps that are multiples of this one stay for ever; None: none do.
+      keep_best: the metric whose best step stays; high is good, unless it is a loss.
     """
 
-    def __init__(self, workdir: Path | str, keep: int):
-        self.folder = Path(workdir).absolute() / CHECKPOINTS
+    def __init__(
+        self,
+        workdir: Path | str,
+        keep: int,
+        keep_every: int | None = None,
+        keep_best: str | None = None,
+    ):
+        self.workdir = Path(workdir).absolute()
+        self.folder = self.workdir / CHECKPOINTS
+        self.keep, self.keep_every, self.keep_best = keep, keep_every, keep_best
+        decided(self._prepare)
+        _quieten_tensorstore()
         handlers = {item: ocp.StandardCheckpointHandler() for item in ITEMS}
         handlers[FOLDER] = FilesHandler()
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.LatestN(n=keep),
-                cleanup_tmp_directories=True,
-                enable_async_checkpointing=True,
-            ),
-            item_handlers=handlers,
+        self._checkpointer = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(**handlers)
         )
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
 
     def save(
         self, step: int, items: dict[str, PyTree], files: dict[str, bytes]
     ) -> None:
-        """Starts to write a step in the background; it appears when complete."""
+        """Starts to write a step in the background; it appears when complete.
+
+        Raises RunError when this step, or the one before it, cannot be written.
+        """
+        self.wait()
         args = {k: ocp.args.StandardSave(tree) for k, tree in items.items()}
         args[FOLDER] = SaveFiles(files)
-        self._manager.save(step, args=ocp.args.Composite(**args), force=True)
+        folder = self.folder / f"{step}{SAVING}"
+        self._step = step
+        try:
+            self._checkpointer.save(folder, ocp.args.Composite(**args), force=True)
+        except Exception as error:
+            self._explain(error)
+        self._thread = threading.Thread(target=self._finish, args=(step, folder))
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises RunError when what was written in the background has failed."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            self._explain(error)
 
     def wait(self) -> None:
-        """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
+        """Waits until the last step is on disk; RunError when it cannot be."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.check()
 
     def close(self) -> None:
-        self.wait()
-        self._manager.close()
+        """Waits until everything is on disk; RunError when it cannot be."""
+        try:
+            self.wait()
+        finally:
+            self._checkpointer.close()
+
+    def _prepare(self) -> None:
+        """Makes the folder and clears away what a crash left half done."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.glob("*"):
+                if SAVING in path.name or path.name.endswith(DELETED):
+                    shutil.rmtree(path)
+        except OSError as error:
+            raise RunError(
+                f"checkpoints cannot be written to {self.folder}: {error.strerror} "
+                f"({error.filename})"
+            ) from None
+
+    def _finish(self, step: int, folder: Path) -> None:
+        """In a thread of its own: waits for orbax, then names the step.
+
+        Process 0 does so for all: orbax tells it when the others have written theirs.
+        """
+        try:
+            self._checkpointer.wait_until_finished()
+            if jax.process_index() == 0:
+                write_manifest(folder)
+                folder.rename(self.folder / str(step))
+                self._delete_old()
+        except Exception as error:  # raised by the next call from the run itself
+            self._error = error
+
+    def _delete_old(self) -> None:
+        """Renamed first: nobody takes a step that is half deleted for a whole one."""
+        steps = committed_steps(self.workdir)
+        kept = kept_steps(steps, self.keep, self.keep_every, self._scores(steps))
+        for step in steps:
+            if step not in kept:
+                gone = self.folder / f"{step}{DELETED}"
+                (self.folder / str(step)).rename(gone)
+                shutil.rmtree(gone)
+
+    def _scores(self, steps: list[int]) -> dict[int, float]:
+        """How good each step is by `keep_best`; those without that metric are out."""
+        sign = -1 if (self.keep_best or "").endswith("loss") else 1
+        scores = {}
+        for step in steps if self.keep_best else ():
+            path = self.folder / str(step) / FOLDER / SCORES
+            with contextlib.suppress(OSError, ValueError):
+                value = json.loads(path.read_text()).get(self.keep_best)
+                if value is not None:
+                    scores[step] = sign * value
+        return scores
+
+    def _explain(self, error: Exception) -> None:
+        """Raises the RunError that says why a step is not on disk."""
+        if hosts.lost(error.__cause__ or error):  # orbax makes a time-out of it
+            raise error.__cause__ or error
+        number = re.search(r"os_error_code='(\d+)'", str(error))
+        if number:  # tensorstore writes a page around it
+            reason = os.strerror(int(number[1]))
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
+        else:
+            reason = f"{type(error).__name__}: {error}"[:300]
+        newest = max(committed_steps(self.workdir), default=None)
+        intact = f"step {newest} is intact" if newest else "no step was saved before it"
+        raise RunError(
+            f"step {self._step} could not be saved in {self.folder} ({reason}); "
+            f"{intact}. Make room, or repair what is wrong there: the same command "
+            "then goes on from the newest step"
+        ) from error

@@ -1,17 +1,19 @@
 """What a run says: lines for people, rows for machines."""
 
+import contextlib
 import json
 import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress import track as rich_track
 
+from vlp_jax.core.errors import RunError
 from vlp_jax.core.types import Source
 
 console = Console(highlight=False, soft_wrap=True)
@@ -62,15 +64,84 @@ def whole_rows(path: Path) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def open_rows(path: Path, first_step: int) -> TextIO:
-    """Opens a file of JSON lines to add to it, without the rows after a step."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w") as file:
-        for row in whole_rows(path):
-            if row["step"] <= first_step:
-                file.write(json.dumps(row) + "\n")
-    temporary.replace(path)
-    return path.open("a")
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns what the file system refuses into a RunError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"metrics cannot be written to {folder} ({error.strerror}). Checkpoints "
+            "are intact; make room, or repair what is wrong there: the same command "
+            "then goes on from the newest one"
+        ) from error
+
+
+class RowFile:
+    """A file of JSON lines that is added to, without its rows after a step.
+
+    RunError where it cannot be written.
+    """
+
+    def __init__(self, path: Path, first_step: int):
+        self.folder = path.parent
+        temporary = path.with_suffix(".tmp")
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w") as file:
+                for row in whole_rows(path):
+                    if row["step"] <= first_step:
+                        file.write(json.dumps(row) + "\n")
+            temporary.replace(path)
+            # Unbuffered: what a full disk refuses is not tried again at the end.
+            self._file = path.open("ab", buffering=0)
+
+    def write(self, row: dict[str, Any]) -> None:
+        line = json.dumps(row).encode() + b"\n"
+        with writing(self.folder):
+            while line:  # a first write may take what there is room for
+                line = line[self._file.write(line) :]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _TensorBoard:
+    """TensorBoard's event file, written in the calling thread.
+
+    tensorboardX's SummaryWriter has a thread for it, which a full disk ends: the run
+    would then wait for it for ever.
+    """
+
+    def __init__(self, folder: Path, first_step: int):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+        from tensorboardX.summary import scalar
+
+        self.folder, self._event, self._scalar = folder, event_pb2.Event, scalar
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = EventsWriter(str(folder / "events"))
+        # What an earlier run wrote from this step on is not shown.
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._write(first_step + 1, file_version="brain.Event:2")
+        self._write(first_step + 1, session_log=start)
+
+    def _write(self, step: int, **content: Any) -> None:
+        event = self._event(step=step, wall_time=time.time(), **content)
+        with writing(self.folder):
+            self._file.write_event(event)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self._write(step, summary=self._scalar(name, value))
+
+    def flush(self) -> None:
+        with writing(self.folder):
+            self._file.flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # said before, by the flush of a row
+            self._file.close()
 
 
 class MetricsWriter:
@@ -78,7 +149,7 @@ class MetricsWriter:
 
     A run that goes on from a checkpoint first drops the rows after its step: they
     will be written again, and so none is lost and none stands twice. Writes nothing
-    where another process does.
+    where another process does. Raises RunError where a file cannot be written.
 
     Args:
       workdir: the run's folder.
@@ -92,29 +163,24 @@ class MetricsWriter:
         first_step: int,
         board: Callable[[], Any] | None = None,
     ):
-        self._file = None
+        self._rows = None
         if not talks():
             return
-        from tensorboardX import SummaryWriter
-
         more = [board()] if board is not None else []  # first: it may refuse
         workdir = Path(workdir)
-        workdir.mkdir(parents=True, exist_ok=True)
-        self._file = open_rows(workdir / METRICS_FILE, first_step)
-        folder = str(workdir / "tensorboard")
-        self._boards = [SummaryWriter(folder, purge_step=first_step + 1), *more]
+        self._rows = RowFile(workdir / METRICS_FILE, first_step)
+        self._boards = [_TensorBoard(workdir / "tensorboard", first_step), *more]
 
     def write(
         self, step: int, metrics: dict[str, float], timing: dict[str, float]
     ) -> None:
         """One row. Timing stands apart: it is all that differs between equal runs."""
-        if self._file is None:
+        if self._rows is None:
             return
         row = {"step": step, **metrics}
         if timing:
             row["timing"] = timing
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        self._rows.write(row)
         shown = {k: v for k, v in metrics.items() if v is not None}
         shown |= {f"timing/{name}": value for name, value in timing.items()}
         for board in self._boards:
@@ -123,8 +189,8 @@ class MetricsWriter:
             board.flush()
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._rows is not None:
+            self._rows.close()
             for board in self._boards:
                 board.close()
 

@@ -1,12 +1,11 @@
 """Which samples every step saw, as its devices got them."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from jax.experimental import multihost_utils
 
-from vlp_jax.core.logs import open_rows, talks
+from vlp_jax.core.logs import RowFile, talks
 
 SAMPLES_FILE = "samples.jsonl"
 
@@ -20,8 +19,7 @@ def logging_samples(train_step: Callable, workdir: Path, first_step: int) -> Cal
     Args:
       first_step: the step that the run goes on from; later rows are dropped.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    file = open_rows(workdir / SAMPLES_FILE, first_step) if talks() else None
+    rows = RowFile(workdir / SAMPLES_FILE, first_step) if talks() else None
     done = first_step
 
     def step(state, batch):
@@ -29,10 +27,9 @@ def logging_samples(train_step: Callable, workdir: Path, first_step: int) -> Cal
         done += 1
         ids = {name: arrays["sample_id"] for name, arrays in batch.items()}
         ids = multihost_utils.process_allgather(ids, tiled=True)
-        if file is not None:
+        if rows is not None:
             row = {name: values.tolist() for name, values in ids.items()}
-            file.write(json.dumps({"step": done, **row}) + "\n")
-            file.flush()
+            rows.write({"step": done, **row})
         return train_step(state, batch)
 
     return step

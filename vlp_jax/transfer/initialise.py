@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float
 
+from vlp_jax.checkpoint.steps import find_checkpoint
 from vlp_jax.checkpoint.storage import (
     WEIGHTS,
-    find_checkpoint,
     restore_parameters,
     saved_parameters,
 )
