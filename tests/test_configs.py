@@ -135,6 +135,9 @@ def test_every_keyword_of_every_kind_can_be_set():
     for builder in SOURCES.values():
         assert set(parameters_of(builder)) <= set(block)
     assert all(value is None for value in block.values())
+    assert (
+        block.get_type("captions") is object
+    )  # of one kind a table, of another fields
 
 
 def test_what_is_left_out_keeps_the_default_of_its_kind():

@@ -100,6 +100,12 @@ def test_table_is_found_by_absolute_and_by_working_path(tmp_path, monkeypatch):
     assert len(ImageFolder("images", captions="pairs.csv")) == 1
 
 
+def test_captions_of_another_kind(tmp_path):
+    root = write(tmp_path, {"1.jpg": RED})
+    with pytest.raises(ConfigError, match=r"\('txt',\); expected the name of a table"):
+        ImageFolder(root, captions=("txt",))
+
+
 def test_broken_pictures_are_left_to_the_decoder(tmp_path):
     names = {"empty.jpg": b"", "page.jpg": b"<html>", "cut.jpg": RED[:300]}
     table = "image,caption\n" + "".join(f"{name},x\n" for name in names)

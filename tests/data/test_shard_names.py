@@ -80,6 +80,7 @@ def test_what_a_user_means(folder, urls, names):
         ("", "urls is empty"),
         ((), "urls is empty"),
         ((3,), "expected names of files"),
+        (3, "urls is 3; expected names of files"),
         (("D/a.tar", "D/*.tar"), "a.tar is named twice"),
         ("pipe:curl http://x/a.tar", "would run a command"),
         (("D/a.tar", "pipe:cat D/b.tar"), "would run a command"),
@@ -92,7 +93,7 @@ def test_what_is_refused(folder, urls, said):
     def fill(text):
         return text.replace("D", str(folder)) if isinstance(text, str) else text
 
-    urls = fill(urls) if isinstance(urls, str) else [fill(url) for url in urls]
+    urls = [fill(url) for url in urls] if isinstance(urls, tuple) else fill(urls)
     with pytest.raises(ConfigError, match=said) as caught:
         find_shards(urls, ".tar")
     assert str(caught.value).count("\n") == 0

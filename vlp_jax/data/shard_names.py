@@ -32,7 +32,7 @@ def find_shards(urls: str | Sequence[str], ending: str) -> tuple[str, ...]:
     """
     if isinstance(urls, str):
         urls = [urls] if os.path.exists(urls) else re.split(r"\s+|::", urls.strip())
-    if not all(isinstance(url, str) for url in urls):
+    if not isinstance(urls, Sequence) or not all(isinstance(u, str) for u in urls):
         raise ConfigError(f"urls is {urls!r}; expected names of files, or one pattern")
     found: dict[str, None] = {}
     for url in filter(None, urls):

@@ -54,6 +54,9 @@ class TextFields:
         weights: tuple[float, ...] | None,
         first_only: bool,
     ):
+        if not names or not all(isinstance(name, str) for name in names):
+            problem = f"captions is {names}; expected names of fields"
+            raise ConfigError(f"{problem}, such as ('txt', 'json.caption')")
         self.names, self.first_only = names, first_only
         if weights is not None and len(weights) != len(names) or first_only and weights:
             raise ConfigError(

@@ -289,6 +289,8 @@ def test_json_that_claims_to_be_ours(tmp_path):
             "no sample .* 'json.captoin'.*'json.caption'",
         ),
         ({"captions": ("txt", "text")}, "has a field 'text'; there are: jpg, json"),
+        ({"captions": 5}, r"captions is \(5,\); expected names of fields"),
+        ({"captions": ()}, "expected names of fields"),
         ({"image_column": "png"}, "has a field 'png'"),
         ({"caption_weights": (1.0,)}, "give captions, and one weight"),
         ({"captions": "txt", "caption_weights": (1.0, 2.0)}, "one weight for each"),

@@ -102,6 +102,8 @@ class ImageFolder:
         self.class_names: tuple[str, ...] = ()
         self._captions: list[tuple[str, ...]] | None = None  # None: beside the image
         self._labels: list[int] | None = None
+        if not isinstance(captions, str | None):
+            raise ConfigError(f"captions is {captions!r}; expected the name of a table")
         if captions is not None:
             self.name += f"/{Path(captions).stem}"
             self._index_table(captions, image_column, caption_column)

@@ -100,7 +100,8 @@ class WebDataset:
         folder, names = common_folder(shards)
         self.name = f"webdataset/{folder.rstrip('/').rpartition('/')[2] or 'shards'}"
         self.class_names = tuple(class_names or ())
-        captions = (captions,) if isinstance(captions, str) else captions
+        if captions is not None and not isinstance(captions, list | tuple):
+            captions = (captions,)
         self.texts = TextFields(
             USUAL_CAPTIONS if captions is None else tuple(captions),
             caption_weights,
