@@ -54,14 +54,18 @@ class _Window:
     def value(self) -> Any:
         self.peek()
         while True:
+            error = None
             try:
                 value, end = DECODER.raw_decode(self.text, self.at)
-            except ValueError:  # broken, or cut at the end of the window
-                if len(self.text) - self.at > LONGEST_ENTRY or not self.more():
-                    raise
+                # A number at the end of the window may go on.
+                cut = end == len(self.text) or self.text[end] in ".eE+-"
+            except ValueError as found:  # broken, or cut
+                error, cut = found, True
+            searched = len(self.text) - self.at
+            if cut and searched <= LONGEST_ENTRY and self.more():
                 continue
-            if end == len(self.text) and self.more():
-                continue  # a number may go on
+            if error:
+                raise error
             self.at = min(end, len(self.text))
             return value
 

@@ -35,7 +35,7 @@ TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 DEVKIT = (TRUTH, "meta.mat")
 DEVKITS = ("ILSVRC2012_devkit_t12/data", "data", ".")
 LAYOUT = (
-    "imagenet reads root/train/n01440764/*.JPEG, and root/val/ in such folders, or flat "
+    "imagenet reads root/train/n01440764/*.JPEG, and root/val/ in such folders or flat "
     "with LOC_val_solution.csv or ILSVRC2012_devkit_t12/ in root (image-net.org)"
 )
 
@@ -142,10 +142,13 @@ def devkit_labels(folder: Path) -> dict[int, str]:
     """
     from scipy.io import loadmat
 
-    with expected_form(folder / "meta.mat", "synsets with ILSVRC2012_ID and WNID"):
+    try:
         synsets = loadmat(folder / "meta.mat", squeeze_me=True)["synsets"]
         ids = synsets["ILSVRC2012_ID"].tolist(), synsets["WNID"].tolist()
         wordnet_id = {int(n): str(w) for n, w in zip(*ids, strict=True)}
+    except Exception as error:  # whatever a file of another form provokes
+        problem = f"{folder / 'meta.mat'} cannot be read ({error})"
+        raise ConfigError(f"{problem}; unpack the development kit again") from error
     with expected_form(folder / TRUTH, "a number of a class in each line"):
         numbers = [int(line) for line in text_lines(folder / TRUTH)]
         return {k: wordnet_id[number] for k, number in enumerate(numbers, 1)}

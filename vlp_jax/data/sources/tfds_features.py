@@ -99,9 +99,11 @@ class Features:
     def _chosen(self, name: str, among: dict[str, Path], setting: str) -> Path:
         if name in among:
             return among[name]
-        known = ", ".join(among) or f"none among {self.listed()}"
+        if not among:
+            problem = f"{self._name} has no feature that {setting} could name"
+            raise ConfigError(f"{problem}; there are: {self.listed()}")
         given = f"{setting}={name!r} is not one" if name else "it is not clear which"
         raise ConfigError(
-            f"{self._name}: {given} to take; set {setting} to one of: {known}"
-            f"{suggestion(name, among) if name else ''}"
+            f"{self._name}: {given} to take; set {setting} to one of: "
+            f"{', '.join(among)}{suggestion(name, among) if name else ''}"
         )
