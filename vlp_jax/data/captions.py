@@ -1,10 +1,10 @@
 """What counts as a caption."""
 
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from unicodedata import category, normalize
 
-from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.errors import BadSample
 
 MAX_CAPTION = 10_000  # characters; longer ones are scraped pages, not captions
 CONTROL = ("Cc", "Cs")  # Unicode categories: control characters, lone surrogates
@@ -34,13 +34,3 @@ def usable(texts: Iterable[str], dropped: collections.Counter) -> Iterator[str]:
             yield clean_caption(text)
         except BadSample as error:
             dropped[error.cause] += 1
-
-
-def class_captions(
-    class_names: Iterable[str], templates: Sequence[str]
-) -> list[tuple[str, ...]]:
-    """For each class the filled templates, where '{}' stands for its name."""
-    for template in templates:
-        if "{}" not in template:
-            raise ConfigError(f"template {template!r} has no '{{}}' for the class")
-    return [tuple(t.replace("{}", name) for t in templates) for name in class_names]

@@ -17,7 +17,8 @@ from pathlib import Path
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example
-from vlp_jax.data.captions import class_captions, usable
+from vlp_jax.data.captions import usable
+from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import inside_root, read_file
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.tables import TABLES, cell
@@ -165,7 +166,8 @@ class ImageFolder:
         self.class_names = tuple(names)
         number = {folder: label for label, folder in enumerate(folders)}
         self._labels = [number[image.split("/")[0]] for image in self._images]
-        captions = class_captions(names, templates)
+        classes = Classes(self.class_names, templates)
+        captions = [classes.captions(label) for label in range(len(names))]
         self._captions = [captions[label] for label in self._labels]
 
     def __len__(self) -> int:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Example
-from vlp_jax.data.captions import class_captions
 from vlp_jax.data.class_names import imagenet_names, readable
+from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import read_file
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.json_entries import expected_form
@@ -77,7 +77,7 @@ class ImageNet:
                 "give one for each, in the order of their ids"
             )
         self.class_names = tuple(names)
-        self._captions = class_captions(self.class_names, templates)
+        self._classes = Classes(self.class_names, tuple(templates))
         number = {name: label for label, name in enumerate(classes)}
         self._keep({i: number[w] for i, w in wordnet_ids.items() if w in number})
         if len(self) < len(images):
@@ -122,7 +122,8 @@ class ImageNet:
         """Raises BadSample when the picture cannot be read."""
         name, label = self._names[index], self._labels[index]
         image = read_file(self._folder / name, "image")
-        return Example(image, self._captions[label], label=label, name=name)
+        captions = self._classes.captions(label)
+        return Example(image, captions, label=label, name=name)
 
 
 def kaggle_labels(path: Path) -> dict[str, str]:

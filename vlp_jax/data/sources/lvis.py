@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example, Region
-from vlp_jax.data.captions import class_captions
+from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import inside_root
 from vlp_jax.data.json_entries import entries, expected_form
 from vlp_jax.data.polygons import Polygons
@@ -58,7 +58,7 @@ class Lvis(AnnotatedPictures):
         self._polygons = Polygons() if masks else None
         self._folders: set[str] = set()
         owners = self._read(self.find(file, f"annotations/{file}"))
-        self._captions = class_captions(self.class_names, templates)
+        self._classes = Classes(self.class_names, tuple(templates))
         more = (self._boxes.tobytes(), self._labels.tobytes(), self.class_names)
         self._of = self.keep(owners, "annotation_missing", more)
         self._find = CocoPictures(self.root, sorted(self._folders), self.layout)
@@ -113,5 +113,5 @@ class Lvis(AnnotatedPictures):
         picture, name, image = self.read(index)
         regions = tuple(self._region(picture, k) for k in self._of[picture])
         labels = dict.fromkeys(region.label for region in regions)
-        captions = tuple(c for label in labels for c in self._captions[label])
+        captions = tuple(c for label in labels for c in self._classes.captions(label))
         return Example(image=image, captions=captions, regions=regions, name=name)

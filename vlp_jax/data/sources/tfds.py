@@ -21,8 +21,9 @@ from typing import Any
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup, suggestion
 from vlp_jax.core.types import Example
-from vlp_jax.data.captions import class_captions, usable
+from vlp_jax.data.captions import usable
 from vlp_jax.data.class_names import readable
+from vlp_jax.data.classes import Classes
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.sources.tfds_features import Features
 
@@ -65,7 +66,6 @@ class Tfds:
         self._image = features.image(image_column)
         self._caption = features.caption(caption_column)
         self._label = features.label(label_column)
-        self._of_class: list[tuple[str, ...]] = []
         if self._label is not None:
             names = features.class_names(self._label)
             if class_names and len(class_names) != len(names):
@@ -73,24 +73,25 @@ class Tfds:
                     f"{len(class_names)} class_names for {len(names)} classes of {name}"
                 )
             self.class_names = tuple(class_names or readable(names))
-            self._of_class = class_captions(self.class_names, templates)
         elif self._caption is None:
             raise ConfigError(
                 f"{name} has neither captions nor a label that are recognised; set "
                 f"caption_column or label_column to one of: {features.listed()}"
             )
+        self._classes = Classes(self.class_names, tuple(templates))
         decoders = features.encoded(tfds.decode.SkipDecoding())
         self._open(builder, split, decoders)
 
     def _open(self, builder: Any, split: str, decoders: dict) -> None:
         splits = builder.info.splits
         try:
-            self._data = builder.as_data_source(split=split, decoders=decoders)
             parts = splits[split].file_instructions
         except (ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
             problem = f"split {split!r} of {self.name}: {reason}"
-            raise ConfigError(f"{problem}; there are: {', '.join(splits)}") from error
+            raise ConfigError(
+                f"{problem}; there are: {', '.join(sorted(splits))}"
+            ) from error
         files: dict[str, list] = {}
         for part in parts:
             path = Path(part.filename)
@@ -99,8 +100,9 @@ class Tfds:
                 raise ConfigError(f"{problem}; prepare or copy the dataset again")
             taken = (path.stat().st_size, part.skip, part.take, part.examples_in_shard)
             files.setdefault(path.name, []).append(taken)
-        if not len(self._data):
+        if not files:
             raise ConfigError(f"{self.name} has no examples; choose another split")
+        self._data = builder.as_data_source(split=split, decoders=decoders)
         self.fingerprint = {file: digest(taken) for file, taken in files.items()}
 
     def __len__(self) -> int:
@@ -120,7 +122,7 @@ class Tfds:
         if self._caption is not None:
             captions = captions_of(value_at(record, self._caption), name)
         else:
-            captions = () if label is None else self._of_class[label]
+            captions = () if label is None else self._classes.captions(label)
         image = value_at(record, self._image)
         return Example(image=image, captions=captions, label=label, name=name)
 

@@ -23,10 +23,11 @@ class Features:
 
     def __init__(self, tfds: Any, features: Any, name: str):
         self._kinds, self._name = tfds.features, name
-        self._found = {
+        found = {
             ".".join(path): (path, feature, within)
             for path, feature, within in self._walk(features, (), False)
         }
+        self._found = dict(sorted(found.items()))  # TFDS has them in any order
 
     def _walk(self, feature, path: Path, within: bool) -> Iterator[tuple]:
         """(path, feature, whether it lies in a sequence) of every leaf."""
