@@ -1,7 +1,7 @@
 """JSON files of any size, read entry by entry.
 
-Annotations come as one JSON file of up to a gigabyte, which json.load would turn into
-ten times as many bytes of Python objects. Here only a window of the text is in memory.
+Annotations come as one JSON file of up to a gigabyte, which json.load turns into
+several times as many bytes of Python objects. Here only a window is in memory.
 """
 
 import contextlib

@@ -5,33 +5,16 @@ import json
 import pickle
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from tests.data.sources.conftest import jpeg
+from tests.data.sources.prepared import Prepared
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.sources.tfds import Tfds, prepared_folder
-
-
-class Prepared(tfds.core.GeneratorBasedBuilder):
-    """A dataset of a few pictures; subclasses give features and examples."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    FEATURES = {}
-    EXAMPLES = {}
-
-    def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self, features=tfds.features.FeaturesDict(self.FEATURES)
-        )
-
-    def _split_generators(self, manager):
-        return {split: self._generate_examples(split) for split in self.EXAMPLES}
-
-    def _generate_examples(self, split):
-        yield from enumerate(self.EXAMPLES[split])
 
 
 def picture(index: int) -> io.BytesIO:
@@ -325,6 +308,29 @@ def test_a_broken_shard_is_bad_samples(copied):
         with pytest.raises(BadSample) as caught:
             source[index]
         assert caught.value.cause == "image_unreadable"
+
+
+def test_a_shard_that_was_cut_is_bad_samples(copied):
+    root, folder = copied
+    source = Tfds("tiny_captions", root=str(root))
+    shard = folder / "tiny_captions-train.array_record-00000-of-00001"
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    source = Tfds("tiny_captions", root=str(root))
+    with pytest.raises(BadSample):
+        source[0]
+    shard.unlink()
+    with pytest.raises(BadSample):
+        source[5]
+
+
+def test_reading_from_threads(data_dir):
+    source = Tfds("tiny_captions", root=str(data_dir))
+    expected = order_of(source) * 20
+    with ThreadPoolExecutor(8) as pool:
+        found = [
+            example.image for example in pool.map(source.__getitem__, [*range(6)] * 20)
+        ]
+    assert found == expected
 
 
 def test_without_the_package(monkeypatch, tmp_path):

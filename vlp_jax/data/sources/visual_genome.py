@@ -10,8 +10,8 @@ All files: https://homes.cs.washington.edu/~ranjay/visualgenome/api.html (versio
   root/VG_100K/1000.jpg, root/VG_100K_2/1.jpg    from images.zip and images2.zip
 
 A picture's captions are the phrases of all its regions, as ALBEF, METER and others
-pretrain on them: one is drawn each time the picture is. 51,208 of the pictures are
-COCO's too, some of them in its test splits.
+pretrain on them: one is drawn each time the picture is. About half of the pictures
+(those with a coco_id) are COCO's too, some of them in its test splits.
 """
 
 from array import array
