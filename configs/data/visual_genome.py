@@ -6,7 +6,8 @@ Get it    https://homes.cs.washington.edu/~ranjay/visualgenome/api.html: images.
           --config.data.questions=True, question_answers.json.zip
 Layout    data/vg/{VG_100K,VG_100K_2}/*.jpg, data/vg/*.json
 Train     any recipe with --config.data.train.kind=visual_genome \\
-              --config.data.train.root=data/vg
+              --config.data.train.root=data/vg, and before an evaluation on COCO
+              --config.data.train.exclude_coco=data/coco/dataset_coco.json
 Check     python -m vlp_jax.data_check --config=configs/data/visual_genome.py
 """
 

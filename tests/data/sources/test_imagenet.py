@@ -8,25 +8,12 @@ from scipy.io import savemat
 
 from tests.data.sources.conftest import jpeg
 from vlp_jax.core.errors import BadSample
-from vlp_jax.data.class_names import imagenet_names, readable
 from vlp_jax.data.sources.imagenet import ImageNet
 
 
 def found(source) -> list[tuple]:
     examples = [source[k] for k in range(len(source))]
     return [(e.name, e.label, e.captions[0]) for e in examples]
-
-
-def test_the_names_of_the_classes():
-    names = imagenet_names()
-    assert len(names) == 1000 and list(names) == sorted(names)
-    assert [*names.values()][:2] == ["tench", "goldfish"]
-    assert (names["n02012849"], names["n03126707"]) == (
-        "crane bird",
-        "construction crane",
-    )
-    assert [*names.values()][-1] == "toilet paper"
-    assert readable(("n01440764", "n00000001", "a_b")) == ("tench", "n00000001", "a b")
 
 
 def test_class_folders(disk):

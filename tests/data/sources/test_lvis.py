@@ -130,6 +130,10 @@ def test_what_is_refused(disk):
     assert "a polygon of 2 numbers" in disk.refused(Lvis, masks=True)
     write(disk, LVIS | {"annotations": [thing(1, 9, 3, box=[1, 2])]})
     assert "expected LVIS' form" in disk.refused(Lvis)
+
+
+@pytest.mark.fault("F20")
+def test_addresses_that_leave_the_root_are_refused(disk):
     wrong = image(9) | {"coco_url": "http://x/../000000000009.jpg"}
     write(disk, LVIS | {"images": [wrong]})
     assert "may lie outside the folder" in disk.refused(Lvis)

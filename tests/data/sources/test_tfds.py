@@ -231,6 +231,7 @@ def test_a_wrong_name_has_a_suggestion(tmp_path):
     assert "did you mean 'coco_captions'" in message
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize("name", ["../x", "/etc", "x/../../y", ""])
 def test_a_name_is_no_path(tmp_path, name):
     (tmp_path / "x").mkdir()
@@ -282,6 +283,7 @@ def test_another_file_format_says_how_to_convert(copied):
     )
 
 
+@pytest.mark.fault("F13")
 def test_a_missing_shard_is_named(copied):
     root, folder = copied
     (folder / "tiny_captions-train.array_record-00000-of-00001").unlink()
@@ -289,6 +291,7 @@ def test_a_missing_shard_is_named(copied):
     assert "tiny_captions-train.array_record-00000-of-00001' is missing" in message
 
 
+@pytest.mark.fault("F13")
 def test_a_changed_shard_changes_the_fingerprint(copied):
     root, folder = copied
     before = Tfds("tiny_captions", root=str(root)).fingerprint
@@ -297,6 +300,7 @@ def test_a_changed_shard_changes_the_fingerprint(copied):
     assert Tfds("tiny_captions", root=str(root)).fingerprint != before
 
 
+@pytest.mark.fault("F11")
 def test_a_broken_shard_is_bad_samples(copied):
     root, folder = copied
     shard = folder / "tiny_captions-train.array_record-00000-of-00001"

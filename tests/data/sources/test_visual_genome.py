@@ -2,6 +2,8 @@
 
 import pickle
 
+import pytest
+
 from tests.data.sources.conftest import jpeg
 from vlp_jax.core.types import Question
 from vlp_jax.data.sources.visual_genome import VisualGenome
@@ -104,6 +106,23 @@ def test_questions(disk):
     assert VisualGenome(root).fingerprint == plain
 
 
+def test_pictures_of_cocos_tests_can_be_left_out(disk):
+    root = write(disk)
+    numbered = [image | {"coco_id": 40 + k} for k, image in enumerate(IMAGES)]
+    disk.json("image_data.json", numbered)
+    images = [
+        {"split": split, "cocoid": number, "sentences": []}
+        for number, split in enumerate(("test", "val", "train", "restval"), 40)
+    ]
+    disk.json("dataset_coco.json", {"images": images, "dataset": "coco"})
+    source = VisualGenome(root, exclude_coco="dataset_coco.json")
+    assert [source[k].name for k in range(len(source))] == ["VG_100K/3.jpg"]
+    assert source.dropped == {"coco_test": 2}
+    assert source.fingerprint != VisualGenome(root).fingerprint
+    message = disk.refused(VisualGenome, exclude_coco="image_data.json")
+    assert "has no pictures of val or test" in message
+
+
 def test_all_pictures_in_one_folder(disk):
     root = write(disk)
     for path in (disk.root / "VG_100K_2").iterdir():
@@ -123,5 +142,10 @@ def test_what_is_refused(disk):
     assert "(no 'regions'); expected a list of pictures" in disk.refused(VisualGenome)
     disk.json("region_descriptions.json", REGIONS)
     assert "no question_answers.json" in disk.refused(VisualGenome, questions=True)
+
+
+@pytest.mark.fault("F20")
+def test_addresses_that_leave_the_root_are_refused(disk):
+    write(disk)
     disk.json("image_data.json", [{"image_id": 1, "url": "http://x/../.."}])
     assert "may lie outside the folder" in disk.refused(VisualGenome)

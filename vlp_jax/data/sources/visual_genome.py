@@ -35,6 +35,9 @@ class VisualGenome(AnnotatedPictures):
     Args:
       root: the folder of the JSON files and of the pictures' folders.
       questions: read question_answers.json, too.
+      exclude_coco: Karpathy's dataset_coco.json, below root or the working directory:
+        the pictures of its val and test splits are left out, so that a model may be
+        evaluated on these.
     """
 
     layout = (
@@ -43,10 +46,14 @@ class VisualGenome(AnnotatedPictures):
         "~ranjay/visualgenome)"
     )
 
-    def __init__(self, root: str, questions: bool = False):
+    def __init__(
+        self, root: str, questions: bool = False, exclude_coco: str | None = None
+    ):
         super().__init__(root)
         self.name = "visual_genome"
-        self._read_pictures(self.find("image_data.json"))
+        coco = set() if exclude_coco is None else self._tests(exclude_coco)
+        self._left_out = self._read_pictures(self.find("image_data.json"), coco)
+        self.dropped["coco_test"] = len(self._left_out)
         owners = self._read_regions(self.find("region_descriptions.json"))
         more = (self._phrases.digest(), self._boxes.tobytes())
         self._of = self.keep(owners, "caption_missing", more)
@@ -55,8 +62,25 @@ class VisualGenome(AnnotatedPictures):
             owners = self._read_questions(self.find("question_answers.json"))
             self._asked = Groups(owners, self._numbers)
             self.fingerprint["questions"] = self._questions.digest()
+        del self._left_out
 
-    def _read_pictures(self, path: Path) -> None:
+    def _tests(self, name: str) -> set[int]:
+        """COCO's numbers of the pictures that a file of Karpathy's keeps for tests."""
+        path = self.table(name)
+        with expected_form(path, "Karpathy's form: images with split and cocoid"):
+            found = {
+                entry["cocoid"]
+                for key, entry in entries(path)
+                if key == "images" and entry["split"] in ("val", "test")
+            }
+        if not found:
+            problem = f"exclude_coco: {path} has no pictures of val or test"
+            raise ConfigError(f"{problem}; give Karpathy's dataset_coco.json")
+        return found
+
+    def _read_pictures(self, path: Path, coco: set[int]) -> set[int]:
+        """Adds the pictures, but those with a number in `coco`: these are returned."""
+        left_out = set()
         self._folders = [name for name in FOLDERS if (self.root / name).is_dir()]
         if not self._folders:
             folders = ", ".join(FOLDERS)
@@ -64,8 +88,12 @@ class VisualGenome(AnnotatedPictures):
             raise ConfigError(f"{problem}\n{self.layout}")
         with expected_form(path, "a list of pictures with image_id and url"):
             for _, entry in entries(path):
+                if coco and entry["coco_id"] in coco:
+                    left_out.add(entry["image_id"])
+                    continue
                 name = "/".join(entry["url"].split("/")[-2:])
                 self.add(entry["image_id"], inside_root(name, str(path)))
+        return left_out
 
     def path(self, name: str) -> Path:
         """As its URL says, or in the only folder where all lie together."""
@@ -78,6 +106,8 @@ class VisualGenome(AnnotatedPictures):
         self._phrases, self._boxes, owners = Texts(), array("i"), array("q")
         with expected_form(path, "a list of pictures with id and regions"):
             for _, entry in entries(path):
+                if entry["id"] in self._left_out:
+                    continue
                 for region in entry["regions"]:
                     phrase = clean(region["phrase"], self.dropped)
                     if phrase is None:
