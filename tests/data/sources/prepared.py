@@ -1,5 +1,7 @@
 """Datasets of TFDS, prepared without TensorFlow."""
 
+import io
+
 import tensorflow_datasets as tfds
 
 
@@ -19,4 +21,8 @@ class Prepared(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in self.EXAMPLES}
 
     def _generate_examples(self, split):
-        yield from enumerate(self.EXAMPLES[split])
+        for number, example in enumerate(self.EXAMPLES[split]):
+            for value in example.values():
+                if isinstance(value, io.BytesIO):
+                    value.seek(0)  # another builder may have read it
+            yield number, example

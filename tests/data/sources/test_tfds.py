@@ -283,6 +283,27 @@ def test_another_file_format_says_how_to_convert(copied):
     )
 
 
+def test_a_converted_dataset_is_read(copied):
+    """As tfds convert_format leaves it: array_record beside the tfrecord."""
+    root, folder = copied
+    expected = Tfds("tiny_captions", root=str(root))
+    info = json.loads((folder / "dataset_info.json").read_text())
+    formats = {"fileFormat": "tfrecord", "alternativeFileFormats": ["array_record"]}
+    (folder / "dataset_info.json").write_text(json.dumps(info | formats))
+    source = Tfds("tiny_captions", root=str(root))
+    assert order_of(source) == order_of(expected)
+    assert source.fingerprint == expected.fingerprint
+
+
+def test_files_of_parquet_are_read(tmp_path, data_dir):
+    made = TinyCaptions(data_dir=str(tmp_path), file_format="parquet")
+    made.download_and_prepare()
+    found, expected = (
+        order_of(Tfds("tiny_captions", root=str(root))) for root in (tmp_path, data_dir)
+    )
+    assert found == expected
+
+
 @pytest.mark.fault("F13")
 def test_a_missing_shard_is_named(copied):
     root, folder = copied

@@ -27,6 +27,7 @@ from vlp_jax.data.classes import Classes
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.sources.tfds_features import Features
 
+FORMATS = ("array_record", "parquet")  # those with random access
 INFO = "dataset_info.json"  # of a folder that TFDS has finished
 
 
@@ -221,12 +222,15 @@ def open_prepared(tfds: Any, folder: Path) -> Any:
     """TFDS' builder of a folder; ConfigError where it has no random access."""
     try:
         builder = tfds.builder_from_directory(str(folder))
-        formats = builder.info.available_file_formats()
+        formats = {form.value for form in builder.info.available_file_formats()}
+        chosen = next((form for form in FORMATS if form in formats), None)
+        if chosen is not None:  # a converted dataset has two; its splits follow
+            builder.info.set_file_format(chosen, True, override_if_initialized=True)
     except Exception as error:  # whatever a broken description provokes
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"TFDS cannot open {str(folder)!r}: {reason}") from error
-    if not any(form.value in ("array_record", "parquet") for form in formats):
-        form = ", ".join(form.value for form in formats) or "nothing"
+    if chosen is None:
+        form = ", ".join(sorted(formats)) or "nothing"
         convert = (
             f"tfds convert_format --dataset_version_dir={shlex.quote(str(folder))}"
         )
