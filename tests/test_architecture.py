@@ -76,7 +76,7 @@ COLLECTIVES = {
 ONLY_IN = {
     "torch": (),
     "tensorflow": (),
-    "tensorflow_datasets": (),
+    "tensorflow_datasets": ("data/sources/tfds.py",),
     "open_clip": (),
     "transformers": ("data/tokenizers.py",),  # its tokenizers need no torch
     "ml_collections": (

@@ -66,7 +66,21 @@ def test_the_shipped_configs():
     } <= set(EVALUATIONS)
     assert {
         f"configs/data/{name}.py"
-        for name in ("webdataset", "parquet", "cc12m", "conceptual_captions")
+        for name in (
+            "webdataset",
+            "parquet",
+            "cc12m",
+            "conceptual_captions",
+            "coco_captions",
+            "coco_captions_tfds",
+            "flickr30k",
+            "visual_genome",
+            "vqa_v2",
+            "imagenet",
+            "imagenet_tfds",
+            "cifar10",
+            "lvis",
+        )
     } <= set(DATASETS)
 
 

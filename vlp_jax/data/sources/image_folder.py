@@ -18,6 +18,7 @@ from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example
 from vlp_jax.data.captions import usable
+from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import inside_root, read_file
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.tables import TABLES, cell
@@ -157,9 +158,6 @@ class ImageFolder:
                 f"{len(images)} pictures in {str(self.root)!r} and no captions; set "
                 "captions to a table, put a .txt beside each, or use one folder a class"
             )
-        for template in templates:
-            if "{}" not in template:
-                raise ConfigError(f"template {template!r} has no '{{}}' for the class")
         names = class_names or [folder.replace("_", " ") for folder in folders]
         if len(names) != len(folders):
             raise ConfigError(
@@ -170,7 +168,8 @@ class ImageFolder:
         self.class_names = tuple(names)
         number = {folder: label for label, folder in enumerate(folders)}
         self._labels = [number[image.split("/")[0]] for image in self._images]
-        captions = [tuple(t.replace("{}", name) for t in templates) for name in names]
+        classes = Classes(self.class_names, templates)
+        captions = [classes.captions(label) for label in range(len(names))]
         self._captions = [captions[label] for label in self._labels]
 
     def __len__(self) -> int:

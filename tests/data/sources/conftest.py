@@ -1,0 +1,53 @@
+"""Datasets on disk as they are published: JSON, and pictures of digit scenes."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.data.sources.digit_scenes import DigitScenes
+
+
+def jpeg(index: int) -> bytes:
+    """A small picture, another one for every index."""
+    file = io.BytesIO()
+    scene = DigitScenes(size=1000, canvas=24)[index]
+    Image.fromarray(scene.image).save(file, "JPEG")
+    return file.getvalue()
+
+
+class Disk(NamedTuple):
+    """A folder to write a dataset into."""
+
+    root: Path
+
+    def json(self, name: str, content) -> Path:
+        return self.bytes(name, json.dumps(content).encode())
+
+    def bytes(self, name: str, content: bytes) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def pictures(self, *names: str) -> None:
+        """Picture k of the names is jpeg(k)."""
+        for index, name in enumerate(names):
+            self.bytes(name, jpeg(index))
+
+    def refused(self, source: Callable, **settings) -> str:
+        """What a source says that cannot be opened, in two lines at most."""
+        with pytest.raises(ConfigError) as caught:
+            source(str(self.root), **settings)
+        assert str(caught.value).count("\n") <= 1
+        return str(caught.value)
+
+
+@pytest.fixture
+def disk(tmp_path) -> Disk:
+    return Disk(tmp_path)
