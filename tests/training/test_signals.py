@@ -68,3 +68,14 @@ def test_the_second_signal_ends_it_at_once():
     )
     assert found.returncode == -signal.SIGTERM
     assert found.stdout == "on\n"
+
+
+def test_a_forked_process_just_ends():
+    found = ending(
+        "import os\n"
+        "asked = Preemption().begin()\n"
+        "child = os.fork()\n"
+        "if not child: signal.raise_signal(signal.SIGTERM)\n"
+        "print(os.waitpid(child, 0)[1], asked(1))"
+    )
+    assert found.stdout == f"{int(signal.SIGTERM)} False\n"

@@ -24,6 +24,7 @@ class Preemption:
 
     def __init__(self):
         self._began = self._asked = False
+        self._process = os.getpid()
         if not together():
             signal.signal(signal.SIGTERM, self._receive)
 
@@ -33,6 +34,9 @@ class Preemption:
         return told_to_end if together() else lambda steps: self._asked
 
     def _receive(self, number: int, frame) -> None:
+        if os.getpid() != self._process:  # a fork, such as a data worker: it just ends
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
         if not self._began:
             # Nothing that was interrupted here could be trusted with an exception.
             os.write(1, NOTHING_TO_SAVE)
