@@ -33,6 +33,8 @@ def test_what_it_lists(folder):
     assert found["files"]["top"] == {"crc32": "cbf43926", "size": 9}  # the check value
     assert found["files"]["model/arrays/empty"] == {"crc32": "00000000", "size": 0}
     assert damage(folder) == ""
+    write_manifest(folder)
+    assert json.loads((folder / MANIFEST).read_text()) == found
 
 
 def test_it_may_be_moved_and_added_to(folder):

@@ -18,7 +18,8 @@ CHUNK = 2**20  # bytes
 
 def write_manifest(folder: Path) -> None:
     """Lists what is in a folder that nobody writes to any more; OSError as it comes."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in found if path != folder / MANIFEST]
     with ThreadPoolExecutor(THREADS) as pool:
         sums = list(pool.map(_checksum, paths))
     files = {
