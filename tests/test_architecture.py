@@ -25,8 +25,7 @@ LAYERS = [
         "porting",
     },
     {"build", "recipe"},
-    {"trained", "learner", "feed", "settings", "cli"},
-    {"resuming"},
+    {"trained", "resuming", "learner", "feed", "settings", "cli"},
     {"runs"},
     {"planning", "launching"},
     {  # programs

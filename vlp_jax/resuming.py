@@ -39,6 +39,8 @@ FREE = (
     "accumulation",
     "wandb",
     "profile",
+    "nonfinite",
+    "watchdog",
     "checkpoint",
     "evaluation",
 )

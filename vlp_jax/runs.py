@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.steps import find_checkpoint, kept_step, step_folder
-from vlp_jax.checkpoint.storage import ITEMS, CheckpointStore, restore
+from vlp_jax.checkpoint.steps import kept_step, step_folder
+from vlp_jax.checkpoint.storage import CheckpointStore, restore
 from vlp_jax.core import trees
 from vlp_jax.core.logs import MetricsWriter, say
 from vlp_jax.core.wandb import WandbBoard
@@ -111,16 +111,16 @@ class TrainingRun:
         self._files = self._description()
         self._check_processes()
         self.changes = self.previous.changes(self._files, self.accept_changes)
-        folder = self.previous.folder
         if self.first_step:
-            self.progress = Progress.from_dict(description.read_json(folder, PROGRESS))
-        return self._state(folder if self.first_step else None)
+            saved = description.read_json(self.previous.folder, PROGRESS)
+            self.progress = Progress.from_dict(saved)
+        return self._state(self.first_step)
 
-    def _state(self, folder: Path | None) -> TrainState:
-        """That of a checkpoint; without one, a fresh one."""
+    def _state(self, step: int) -> TrainState:
+        """That of a checkpoint; at step 0 a fresh one."""
         shapes, values = self.learner.state_shapes(), {}
-        if folder is not None:
-            items = restore(folder, items_of(shapes))
+        if step:
+            items = restore(step_folder(self.workdir, step), items_of(shapes))
             return state_from(items, self.learner.trains)
         if self.initial:
             values, found = self.initial.read(variables_of(shapes)["params"])
@@ -130,11 +130,7 @@ class TrainingRun:
     def roll_back(self, checkpoint: int, step: int) -> TrainState:
         """The state of a checkpoint (0: a fresh one), as that of `step`."""
         self.store.wait()
-        folder = None
-        if checkpoint:
-            kept = kept_step(self.workdir, checkpoint)
-            folder = find_checkpoint(step_folder(self.workdir, kept), ITEMS)
-        state = self._state(folder)
+        state = self._state(kept_step(self.workdir, checkpoint) if checkpoint else 0)
         place = state.step.sharding
         return state.replace(step=jax.device_put(np.int32(step), place))
 
@@ -225,8 +221,7 @@ class TrainingRun:
             )
         predictor = self.predictor.with_variables(variables)
         row = metric_row(self.evaluators, predictor)
-        known = {name: value for name, value in row.items() if value is not None}
-        self._scores = {int(state.step): known}
+        self._scores = {int(state.step): row}
         best = self.config.checkpoint.keep_best
         if best is not None and best not in row:
             say(f"warning: no metric {best} to keep the best step by")

@@ -18,9 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.several import start_together
-from tests.end_to_end.test_errors import fingerprint
-from tests.end_to_end.test_resume import (
+from tests.end_to_end.same_run import (
     TINY,
     assert_same_run,
     checkpoint,
@@ -28,6 +26,8 @@ from tests.end_to_end.test_resume import (
     last_row,
     rows,
 )
+from tests.end_to_end.several import start_together
+from tests.end_to_end.test_errors import fingerprint
 from vlp_jax.checkpoint.manifest import damage
 from vlp_jax.checkpoint.steps import CHECKPOINTS, committed_steps, newest_good
 from vlp_jax.core.logs import METRICS_FILE

@@ -16,7 +16,7 @@ from vlp_jax.checkpoint.manifest import damage
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.logs import say
 from vlp_jax.parallel.agreement import decided
-from vlp_jax.parallel.hosts import agreed, together
+from vlp_jax.parallel.hosts import together
 
 CHECKPOINTS = "checkpoints"
 SAVING, DELETED, DAMAGED = ".saving", ".deleted", ".damaged"
@@ -33,12 +33,6 @@ def committed_steps(workdir: Path | str) -> list[int]:
     """
     found = (Path(workdir) / CHECKPOINTS).glob("*")
     return sorted(int(path.name) for path in found if path.name.isdecimal())
-
-
-def kept_step(workdir: Path | str, step: int) -> int:
-    """`step` where that is on disk, else the newest step, as process 0 sees it."""
-    steps = committed_steps(workdir)
-    return agreed(step if step in steps else max(steps, default=0))
 
 
 def step_folder(workdir: Path | str, step: int) -> Path:
@@ -94,6 +88,15 @@ def warn_damaged(workdir: Path | str, step: int, damaged: dict[int, str]) -> Non
     for other, wrong in damaged.items():
         folder = step_folder(workdir, other)
         _warn(f"checkpoint {folder} is damaged ({wrong}); step {step} is used instead")
+
+
+def kept_step(workdir: Path | str, step: int) -> int:
+    """`step` where that is on disk and good, else the newest step that is."""
+    if not decided(lambda: damage(step_folder(workdir, step))):
+        return step
+    newest, damaged = newest_good(workdir)
+    warn_damaged(workdir, newest, damaged)
+    return newest
 
 
 def find_checkpoint(path: Path | str, items: tuple[str, ...] = USABLE) -> Path:
