@@ -101,7 +101,8 @@ class Feed:
         self, samples: PairSamples, batch_size: int, share: Share, first_step: int
     ) -> Iterator[HostBatch]:
         """Host batches from a step on."""
-        loader = Loader(samples, batch_size, self.config.threads, share)
+        data = self.config
+        loader = Loader(samples, batch_size, data.threads, share, workers=data.workers)
         return loader.batches(first_step)
 
     @property

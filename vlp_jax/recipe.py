@@ -16,7 +16,8 @@ from ml_collections.config_dict import placeholder as not_given
 
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
-from vlp_jax.data.transforms.image import Preprocessing, RandomResizedCrop
+from vlp_jax.data.transforms.crop import RandomResizedCrop
+from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import IMAGE_TOWERS, TEXT_TOWERS
 from vlp_jax.models.vlm import TwoTower
@@ -146,8 +147,12 @@ def pretraining() -> ConfigDict:
         "text_lengths": not_given(tuple),  # a batch is cut to the first that holds it
         "interleave": 16,  # blocks that are read side by side
         "log_samples": False,  # the ids of every batch, to W/samples.jsonl
-        "crop": keywords({"crop": RandomResizedCrop}, ("image_size", "interpolation")),
+        "crop": keywords(
+            {"crop": RandomResizedCrop}, ("image_size", "interpolation", "decoder")
+        ),
+        "decoder": "fast",  # of JPEG files; 'pillow' for evaluation's own pixels
         "threads": 2,
+        "workers": 0,  # processes with so many threads each; 0: threads of this one
         "max_bad_share": 0.1,
     }
     config.preprocessing = keywords({"preprocessing": Preprocessing}, ())
