@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlp_jax import build, evaluate, recipe, runs, trained
+from vlp_jax import build, cli, recipe, runs, trained
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 from vlp_jax.feed import steps_of
@@ -77,7 +77,7 @@ def test_a_workdir_that_is_a_file(tmp_path):
     with pytest.raises(ConfigError, match="is a file; name a folder"):
         runs.TrainingRun(config(), file)
     with pytest.raises(ConfigError, match="--output=.*cannot be a folder"):
-        evaluate.prepare_output(str(file))
+        cli.prepare_output(str(file))
     assert file.read_text() == "mine"
 
 

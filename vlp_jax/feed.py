@@ -1,7 +1,8 @@
 """What a training run reads: its sources, their order, and the batches they give."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from vlp_jax import build
@@ -14,6 +15,7 @@ from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 from vlp_jax.data.pairs import PairSamples
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.data.transforms.crop import RandomResizedCrop
 from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.parallel.sharding import Share
 
@@ -135,3 +137,14 @@ def steps_of(config: ConfigDict, pass_size: int) -> int | None:
     if not config.epochs > 0:
         raise ConfigError(f"epochs is {config.epochs}; expected a positive number")
     return max(1, round(config.epochs * pass_size / config.batch_size))
+
+
+def no_text(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """In place of a tokenizer, where only pictures matter."""
+    return np.zeros((len(texts), 1), np.int32), np.ones((len(texts), 1), bool)
+
+
+def plain_samples(source: Source) -> PairSamples:
+    """The samples of a source without a recipe: the usual crop, and no tokens."""
+    order = Order(len(source), seed=0)
+    return PairSamples(source, order, RandomResizedCrop(), no_text, seed=0)
