@@ -18,38 +18,6 @@ flags.DEFINE_integer("threads", 4, "Threads that read and decode.")
 cli.define_config("A training recipe, or a dataset, such as configs/quickstart.py.")
 
 
-def open_data(config):
-    """(sources by name, samples as training gets them, captions -> token counts)."""
-    from vlp_jax import build, feed
-
-    if "objectives" not in config:
-        source = build.pick(build.SOURCES, config.data, "data")
-        return {"data": source}, feed.plain_samples(source), None
-    found = feed.Feed(config)
-    try:
-        tokenizer = build.make_tokenizer(config, found.source)
-    except ConfigError as error:  # such as one that only a network has
-        say(f"  note      tokens are not counted: {str(error).splitlines()[0]}")
-        tokenizer = feed.no_text
-    samples = found.samples(build.make_preprocessing(config), tokenizer)
-    counts = None if tokenizer is feed.no_text else tokenizer
-    sources = getattr(found.source, "sources", {"train": found.source})
-    return sources, samples, counts and (lambda texts: counts(texts)[1].sum(1).tolist())
-
-
-def loader_alone(config, samples, threads: int) -> str:
-    """How fast the loader is, in words."""
-    from vlp_jax.data.check import loader_speed
-
-    workers = config.data.workers if "objectives" in config else 0
-    try:
-        speed = loader_speed(samples, threads, workers)
-    except RunError as error:  # such as too many bad samples in a row
-        return str(error)
-    where = f"{workers} workers of " if workers else ""
-    return f"{speed:,.0f} images/s, {where}{threads} threads"
-
-
 def main() -> None:
     config = cli.get_config("data", "configs/quickstart.py")
     output, samples, threads = (
@@ -62,9 +30,10 @@ def main() -> None:
     if output is not None:
         cli.prepare_output(output)
     say(f"vlp_jax.data_check  {cli.config_file()}", style="bold")
-    sources, as_trained, count_tokens = open_data(config)
+    from vlp_jax import feed
     from vlp_jax.data import check, contact_sheet
 
+    sources, as_trained, count_tokens = feed.open_data(config)
     surveys = {}
     for name, source in sources.items():
         say(f"  {name:9} {source.name}, {size_of(source)}")
@@ -74,7 +43,8 @@ def main() -> None:
         surveys[name] = check.Survey(source).add_all(found)
         for line in contact_sheet.lines(surveys[name]):
             say(f"    {line}")
-    facts = {"loader alone": loader_alone(config, as_trained, threads)}
+    workers = config.data.workers if "objectives" in config else 0
+    facts = {"loader alone": check.loader_speed(as_trained, threads, workers)}
     say(f"  loader    {facts['loader alone']}")
     if output is not None:
         title = f"Data of {cli.config_file()}"

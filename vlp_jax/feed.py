@@ -1,12 +1,13 @@
 """What a training run reads: its sources, their order, and the batches they give."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.logs import say
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Source
 from vlp_jax.data.loader import HostBatch, Loader
@@ -148,3 +149,28 @@ def plain_samples(source: Source) -> PairSamples:
     """The samples of a source without a recipe: the usual crop, and no tokens."""
     order = Order(len(source), seed=0)
     return PairSamples(source, order, RandomResizedCrop(), no_text, seed=0)
+
+
+def open_data(
+    config: ConfigDict,
+) -> tuple[dict[str, Source], PairSamples, Callable | None]:
+    """The data of a recipe or of a dataset's config, for a look at them.
+
+    Returns (sources by name, samples as training gets them, captions -> numbers of
+    tokens, where the config has a tokenizer that can be had).
+    """
+    if "objectives" not in config:
+        source = build.pick(SOURCES, config.data, "data")
+        return {"data": source}, plain_samples(source), None
+    feed, tokenizer, count = Feed(config), no_text, None
+    try:
+        tokenizer = build.make_tokenizer(config, feed.source)
+
+        def count(texts: Sequence[str]) -> list[int]:
+            return tokenizer(texts)[1].sum(axis=1).tolist()
+
+    except ConfigError as error:  # such as one that only a network has
+        say(f"  note      tokens are not counted: {str(error).splitlines()[0]}")
+    sources = getattr(feed.source, "sources", {"train": feed.source})
+    samples = feed.samples(build.make_preprocessing(config), tokenizer)
+    return sources, samples, count

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlp_jax.core.errors import BadSample
+from vlp_jax.core.errors import BadSample, RunError
 from vlp_jax.core.types import Example, Source
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.transforms.image import decode_image
@@ -148,11 +148,12 @@ class Survey:
         self.values["characters a caption"] += good.characters
         self.values["tokens a caption"] += good.tokens
         self._captions.update(good.caption_hashes)
-        first = self._pictures.setdefault(good.image_hash, good.name)
-        if first != good.name:
+        if good.image_hash in self._pictures:
             self.copied += 1
             if len(self.copies) < NAMED:
-                self.copies.append((good.name, first))
+                self.copies.append((good.name, self._pictures[good.image_hash]))
+        else:
+            self._pictures[good.image_hash] = good.name
         if good.shown:
             self.shown.append(good)
 
@@ -209,8 +210,8 @@ def histogram(values: Sequence[float]) -> list[tuple[float, float, int]]:
     return [(*pair, n) for pair, n in zip(ends, counts.tolist(), strict=True)]
 
 
-def loader_speed(samples: Any, threads: int, workers: int) -> float:
-    """Images a second that the loader gives when nobody trains."""
+def loader_speed(samples: Any, threads: int, workers: int) -> str:
+    """How fast the loader is when nobody trains, in words; or why it stopped."""
     stream = Loader(samples, SPEED_BATCH, threads, workers=workers).batches(0)
     try:
         next(stream)  # starts threads or processes
@@ -218,6 +219,10 @@ def loader_speed(samples: Any, threads: int, workers: int) -> float:
         while time.perf_counter() - start < SPEED_SECONDS:
             next(stream)
             batches += 1
-        return batches * SPEED_BATCH / (time.perf_counter() - start)
+        speed = batches * SPEED_BATCH / (time.perf_counter() - start)
+    except RunError as error:  # such as too many bad samples in a row
+        return str(error)
     finally:
         stream.close()
+    where = f"{workers} workers of " if workers else ""
+    return f"{speed:,.0f} images/s, {where}{threads} threads"
