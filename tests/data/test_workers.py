@@ -18,6 +18,7 @@ from vlp_jax.data.order import Order
 from vlp_jax.data.pairs import PairSamples
 from vlp_jax.data.workers import Workers
 from vlp_jax.parallel.sharding import Share
+from vlp_jax.training.loop import Stopwatch
 
 BAD = {3: "image_empty", 20: "image_missing", 21: "image_missing"}
 ROWS = Share(np.array([*range(3, 40), 1]), np.arange(38) % 2 == 0)
@@ -161,6 +162,7 @@ def children(parent: int) -> list[int]:
     return [int(pid) for pid, words in lines if "vlp_jax.data.workers" in words]
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads /proc")
 def test_a_closed_stream_leaves_no_process_and_no_thread():
     threads = threading.active_count()
     stream = Loader(samples(), 8, threads=1, workers=2).batches(0)
@@ -199,3 +201,34 @@ def test_workers_end_with_the_run(number):
     run.wait(30)
     run.stdout.close()
     wait_until(lambda: not any(is_alive(pid) for pid in mine))
+
+
+class Slow(Numbers):
+    """A source on which the run waits."""
+
+    def __getitem__(self, index):
+        time.sleep(0.03)
+        return super().__getitem__(index)
+
+
+class Finished:
+    """What a step computed, when it is done."""
+
+    def is_ready(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("source, step_seconds", [(Slow(40), 0.01), (Numbers(40), 0.2)])
+def test_the_wait_for_input_is_seen(source, step_seconds, workers):
+    """Shares from 0.9 for the slow source, and from 0.0 for the quick one."""
+    stream = Loader(reader(source), 8, 0, workers=workers).batches(0)
+    watch = Stopwatch()
+    for step in range(8):
+        if step == 3:  # processes have started, and what was read ahead is used
+            watch.restart()
+        watch.fetch(stream, Finished())
+        time.sleep(step_seconds)
+    share = watch.read(batch_size=8)["input_wait_share"]
+    stream.close()
+    assert share > 0.6 if isinstance(source, Slow) else share < 0.4

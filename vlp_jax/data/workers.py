@@ -90,7 +90,8 @@ class Workers:
             raise found
         arrays, names = found
         for cause, some in names.items():
-            self.samples.bad_names[cause] |= some
+            for name in some:
+                self.samples.remember_bad(cause, name)
         return arrays
 
     def _ask(self, process: subprocess.Popen, exchange):
@@ -143,7 +144,9 @@ def _answer(samples: Any, positions: Sequence[int], in_order) -> Any:
     """(arrays, names of bad samples), or the exception that the run should end with."""
     try:
         arrays = read_samples(samples, positions, in_order)
-        return arrays, {cause: set(x) for cause, x in samples.bad_names.items()}
+        # Tuples first: other threads may be adding a name.
+        names = {c: tuple(some) for c, some in tuple(samples.bad_names.items())}
+        return arrays, names
     except Exception as error:
         try:
             pickle.loads(pickle.dumps(error))
