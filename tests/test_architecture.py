@@ -96,6 +96,8 @@ ONLY_IN = {
     "array_record": ("data/sources/array_record.py",),
     "pyarrow": ("data/sources/parquet.py",),
     "fsspec": ("data/shard_files.py",),
+    "simplejpeg": ("data/transforms/jpeg.py",),
+    "cv2": ("data/transforms/jpeg.py",),
     "tensorboardX": ("core/logs.py",),
     "yaml": ("launching/manifest.py",),
 }

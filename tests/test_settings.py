@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlp_jax import build, evaluate, recipe, settings, trained
+from vlp_jax import build, cli, recipe, settings, trained
 from vlp_jax.checkpoint.lock import Lock
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
@@ -80,7 +80,7 @@ def test_a_workdir_that_is_a_file(tmp_path):
     with pytest.raises(ConfigError, match="is a file; name a folder"), Lock(file):
         pass
     with pytest.raises(ConfigError, match="--output=.*cannot be a folder"):
-        evaluate.prepare_output(str(file))
+        cli.prepare_output(str(file))
     assert file.read_text() == "mine"
 
 

@@ -22,7 +22,8 @@ from vlp_jax.core.types import Evaluator, Source
 from vlp_jax.data.lengths import check_lengths
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
-from vlp_jax.data.transforms.image import Preprocessing, RandomResizedCrop
+from vlp_jax.data.transforms.crop import RandomResizedCrop, WholePicture
+from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import IMAGE_TOWERS, SIZES, TEXT_TOWERS
 from vlp_jax.models.vlm import TwoTower
@@ -190,13 +191,14 @@ def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
 def training_images(data: ConfigDict, preprocessing: Preprocessing):
     """The function that turns Example.image into a training picture."""
     if data.crop.scale is None:
-        return lambda image, rng: preprocessing(image)
+        return WholePicture(preprocessing, data.decoder)
     return call(
         RandomResizedCrop,
         keywords(data.crop),
         "data.crop",
         image_size=preprocessing.image_size,
         interpolation=preprocessing.interpolation,
+        decoder=data.decoder,
     )
 
 

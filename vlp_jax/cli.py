@@ -101,6 +101,16 @@ def _config_flag() -> str:
     return "spec" if "spec" in flags.FLAGS else "config"
 
 
+def prepare_output(output: str) -> None:
+    """Makes the folder first: nothing is computed that could not be written."""
+    try:
+        Path(output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--output={output} cannot be a folder: {error.strerror}; name another"
+        ) from None
+
+
 def take_command() -> list[str]:
     """The words after `--`, taken off the command line: no flags of this program."""
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)

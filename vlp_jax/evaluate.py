@@ -17,16 +17,6 @@ flags.DEFINE_string("output", None, "Folder for the results.")
 cli.define_config("The evaluation, such as configs/evaluate/image_folder.py.")
 
 
-def prepare_output(output: str) -> None:
-    """Makes the folder first: nothing is computed that could not be written."""
-    try:
-        Path(output).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--output={output} cannot be a folder: {error.strerror}; name another"
-        ) from None
-
-
 def main() -> None:
     config = cli.get_config("evaluators", "configs/evaluate/image_folder.py")
     checkpoint, output = flags.FLAGS.checkpoint, flags.FLAGS.output
@@ -46,7 +36,7 @@ def main() -> None:
             "give --config=configs/evaluate/image_folder.py --config.data.root=DIR"
         )
     loaded = trained.load_checkpoint(checkpoint, settings.batch_size, settings.weights)
-    prepare_output(output)
+    cli.prepare_output(output)
     name = loaded.config.name or "vlp_jax"
     say(f"vlp_jax.evaluate  {loaded.path}", style="bold")
     say(f"  model     {name}, {loaded.parameters:,} parameters, step {loaded.step}")

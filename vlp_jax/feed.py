@@ -1,11 +1,13 @@
 """What a training run reads: its sources, their order, and the batches they give."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.logs import say
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Source
 from vlp_jax.data.loader import HostBatch, Loader
@@ -14,6 +16,7 @@ from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 from vlp_jax.data.pairs import PairSamples
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.data.transforms.crop import RandomResizedCrop
 from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.parallel.sharding import Share
 
@@ -101,7 +104,8 @@ class Feed:
         self, samples: PairSamples, batch_size: int, share: Share, first_step: int
     ) -> Iterator[HostBatch]:
         """Host batches from a step on."""
-        loader = Loader(samples, batch_size, self.config.threads, share)
+        data = self.config
+        loader = Loader(samples, batch_size, data.threads, share, workers=data.workers)
         return loader.batches(first_step)
 
     @property
@@ -134,3 +138,39 @@ def steps_of(config: ConfigDict, pass_size: int) -> int | None:
     if not config.epochs > 0:
         raise ConfigError(f"epochs is {config.epochs}; expected a positive number")
     return max(1, round(config.epochs * pass_size / config.batch_size))
+
+
+def no_text(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """In place of a tokenizer, where only pictures matter."""
+    return np.zeros((len(texts), 1), np.int32), np.ones((len(texts), 1), bool)
+
+
+def plain_samples(source: Source) -> PairSamples:
+    """The samples of a source without a recipe: the usual crop, and no tokens."""
+    order = Order(len(source), seed=0)
+    return PairSamples(source, order, RandomResizedCrop(), no_text, seed=0)
+
+
+def open_data(
+    config: ConfigDict,
+) -> tuple[dict[str, Source], PairSamples, Callable | None]:
+    """The data of a recipe or of a dataset's config, for a look at them.
+
+    Returns (sources by name, samples as training gets them, captions -> numbers of
+    tokens, where the config has a tokenizer that can be had).
+    """
+    if "objectives" not in config:
+        source = build.pick(SOURCES, config.data, "data")
+        return {"data": source}, plain_samples(source), None
+    feed, tokenizer, count = Feed(config), no_text, None
+    try:
+        tokenizer = build.make_tokenizer(config, feed.source)
+
+        def count(texts: Sequence[str]) -> list[int]:
+            return tokenizer(texts)[1].sum(axis=1).tolist()
+
+    except ConfigError as error:  # such as one that only a network has
+        say(f"  note      tokens are not counted: {str(error).splitlines()[0]}")
+    sources = getattr(feed.source, "sources", {"train": feed.source})
+    samples = feed.samples(build.make_preprocessing(config), tokenizer)
+    return sources, samples, count

@@ -16,7 +16,8 @@ from ml_collections.config_dict import placeholder as not_given
 
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
-from vlp_jax.data.transforms.image import Preprocessing, RandomResizedCrop
+from vlp_jax.data.transforms.crop import RandomResizedCrop
+from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import IMAGE_TOWERS, TEXT_TOWERS
 from vlp_jax.models.vlm import TwoTower
@@ -130,6 +131,25 @@ def evaluation() -> ConfigDict:
     return config
 
 
+def training_data() -> dict[str, Any]:
+    """What a run reads, in which order, and with how many hands."""
+    return {
+        "train": mixed(),
+        "mixture": {},  # more sources by name, made with recipe.mixed
+        "order": not_given(str),  # 'full' or 'blocks'; None: as suits the source
+        "text_lengths": not_given(tuple),  # a batch is cut to the first that holds it
+        "interleave": 16,  # blocks that are read side by side
+        "log_samples": False,  # the ids of every batch, to W/samples.jsonl
+        "crop": keywords(
+            {"crop": RandomResizedCrop}, ("image_size", "interpolation", "decoder")
+        ),
+        "decoder": "fast",  # of JPEG files; 'pillow' for evaluation's own pixels
+        "threads": 2,
+        "workers": 0,  # processes with so many threads each; 0: threads of this one
+        "max_bad_share": 0.1,
+    }
+
+
 def checkpoints() -> dict[str, Any]:
     """When a run saves, and which of the steps stay on disk."""
     return {
@@ -149,17 +169,7 @@ def pretraining() -> ConfigDict:
     config.steps = not_given(int)
     config.epochs = not_given(float)  # instead of steps: passes over the data
     config.stop_after = not_given(int)  # stop early, schedules unchanged
-    config.data = {
-        "train": mixed(),
-        "mixture": {},  # more sources by name, made with recipe.mixed
-        "order": not_given(str),  # 'full' or 'blocks'; None: as suits the source
-        "text_lengths": not_given(tuple),  # a batch is cut to the first that holds it
-        "interleave": 16,  # blocks that are read side by side
-        "log_samples": False,  # the ids of every batch, to W/samples.jsonl
-        "crop": keywords({"crop": RandomResizedCrop}, ("image_size", "interpolation")),
-        "threads": 2,
-        "max_bad_share": 0.1,
-    }
+    config.data = training_data()
     config.preprocessing = keywords({"preprocessing": Preprocessing}, ())
     config.tokenizer = {
         "path": not_given(str),  # hub name or folder; None trains one on the captions

@@ -31,6 +31,8 @@ FREE = (
     "data.train",
     "data.mixture",
     "data.threads",
+    "data.workers",
+    "data.text_lengths",
     "data.log_samples",
     "data.max_bad_share",
     "initialise",

@@ -17,6 +17,7 @@ def check_settings(config: ConfigDict) -> None:
     check_range("steps", config.steps, 1)
     check_range("seed", config.seed, 0, 2**32 - 1)
     check_range("data.threads", config.data.threads, 0)
+    check_range("data.workers", config.data.workers, 0)
     check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)
     check_range("accumulation", config.accumulation, 1)
     check_range("checkpoint.keep", config.checkpoint.keep, 1)

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.data.transforms.crop import RandomResizedCrop
 from vlp_jax.data.transforms.image import (
     OPENAI_MEAN,
     OPENAI_STD,
     Preprocessing,
-    RandomResizedCrop,
     decode_image,
 )
 

@@ -7,9 +7,9 @@ folder="$(realpath --canonicalize-missing "${1:-"$(dirname "${BASH_SOURCE[0]}")/
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source launch/environment.sh
 
-light=(numpy pillow regex ftfy tqdm pyyaml huggingface_hub safetensors)
+light=(numpy pillow regex ftfy tqdm pyyaml huggingface_hub safetensors braceexpand)
 # Without their requirements: any torchvision would do, and asks for a torch of its own.
-peers=(open_clip_torch==3.3.0 torchvision==0.28.0 timm==1.0.29)
+peers=(open_clip_torch==3.3.0 torchvision==0.28.0 timm==1.0.29 webdataset==1.0.2)
 
 stamp="$folder/installed-$(cksum < tests/peers/install.sh | cut -d' ' -f1)"
 if [[ ! -e "$stamp" ]]; then

@@ -1,14 +1,18 @@
 """Batches for this process, from any step on."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import grain
 import numpy as np
 
-from vlp_jax.core.errors import BAD_SAMPLE_CAUSES
+from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, RunError
+from vlp_jax.data.workers import Workers, read_samples
 from vlp_jax.parallel.sharding import Share
+
+CHUNK = 16  # samples read in one go: what handing over costs is shared by so many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,20 +27,34 @@ class HostBatch:
     bad: dict[str, int]
 
 
-class _Rows:
-    """The samples of this process: its rows of every global batch."""
+class _Chunks:
+    """The samples of this process, its rows of every global batch, in pieces."""
 
-    def __init__(self, samples, batch_size: int, rows: np.ndarray, first_step: int):
-        self.samples, self.batch_size, self.first_step = samples, batch_size, first_step
-        self.rows = rows.tolist()
+    def __init__(self, loader: "Loader", read: Callable, first_step: int):
+        rows = loader.share.rows.tolist()
+        self.batch_size, self.first_step, self.read = (
+            loader.batch_size,
+            first_step,
+            read,
+        )
+        self.pieces = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
 
     def __len__(self) -> int:
-        return np.iinfo(np.int32).max * len(self.rows)  # endless
+        return np.iinfo(np.int32).max * len(self.pieces)  # endless
 
-    def __getitem__(self, index: int):
-        step, row = divmod(index, len(self.rows))
-        position = (self.first_step + step) * self.batch_size
-        return self.samples[position + self.rows[row]]
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        step, piece = divmod(index, len(self.pieces))
+        first = (self.first_step + step) * self.batch_size
+        try:
+            return self.read([first + row for row in self.pieces[piece]])
+        except Exception:
+            raise
+        except BaseException as error:  # it would end a thread, and nobody would know
+            raise RunError(f"reading the data failed with {error!r}") from error
+
+
+def _joined(pieces: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
 
 
 class Loader:
@@ -48,6 +66,7 @@ class Loader:
       threads: decoding threads (0: one, for sources that need no decoding).
       share: the rows of a batch that this process reads; None: all of them.
       stream: the name of the stream the batches are yielded under.
+      workers: processes to read in, with `threads` each; 0: only threads, in this one.
     """
 
     def __init__(
@@ -57,27 +76,43 @@ class Loader:
         threads: int,
         share: Share | None = None,
         stream: str = "pairs",
+        workers: int = 0,
     ):
         self.samples, self.batch_size = samples, batch_size
-        self.threads, self.stream = threads, stream
+        self.threads, self.stream, self.workers = threads, stream, workers
         self.share = share or Share(np.arange(batch_size), np.ones(batch_size, bool))
 
     def batches(self, first_step: int) -> Iterator[HostBatch]:
         """The batches of steps first_step, first_step + 1, ..., without end."""
-        share = self.share
-        rows = _Rows(self.samples, self.batch_size, share.rows, first_step)
-        read = grain.ReadOptions(
-            num_threads=self.threads, prefetch_buffer_size=4 * self.threads
+        if not self.workers:
+            yield from self._batches(first_step, partial(read_samples, self.samples))
+            return
+        workers = Workers(self.samples, self.workers, self.threads)
+        batches = self._batches(first_step, workers.read)
+        try:
+            for batch in batches:
+                workers.check()
+                yield batch
+        finally:
+            workers.close()  # first: threads wait for what they read
+            batches.close()
+
+    def _batches(self, first_step: int, read: Callable) -> Iterator[HostBatch]:
+        """The batches of chunks that `read` gets for their positions."""
+        chunks = _Chunks(self, read, first_step)
+        threads = self.workers or self.threads
+        options = grain.ReadOptions(
+            num_threads=threads, prefetch_buffer_size=2 * threads
         )
-        dataset = grain.MapDataset.source(rows).to_iter_dataset(read)
-        dataset = dataset.batch(len(share.rows))
+        dataset = grain.MapDataset.source(chunks).to_iter_dataset(options)
+        dataset = dataset.batch(len(chunks.pieces), batch_fn=_joined)
         dataset = grain.experimental.ThreadPrefetchIterDataset(
             dataset, prefetch_buffer_size=2
         )
         iterator = iter(dataset)
         try:
             for arrays in iterator:
-                counts = arrays.pop("bad")[share.counted].sum(axis=0).tolist()
+                counts = arrays.pop("bad")[self.share.counted].sum(axis=0).tolist()
                 bad = dict(zip(BAD_SAMPLE_CAUSES, counts, strict=True))
                 bad = {cause: count for cause, count in bad.items() if count}
                 yield HostBatch({self.stream: arrays}, bad)

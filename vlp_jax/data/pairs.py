@@ -59,9 +59,7 @@ class PairSamples:
                 return self._sample(at, rng) | {"bad": bad}
             except BadSample as error:
                 bad[BAD_SAMPLE_CAUSES.index(error.cause)] += 1
-                names = self.bad_names[error.cause]
-                if len(names) < 5:
-                    names.add(str(error.__notes__[0]))
+                self.remember_bad(error.cause, str(error.__notes__[0]))
         raise RunError(
             f"{self.source.name}: {PROBES} samples in a row cannot be used, from index "
             f"{index} on ({self.describe_bad()}); check the data"
@@ -86,6 +84,11 @@ class PairSamples:
             "valid": np.True_,
             "sample_id": np.int32(index % 2**31),
         }
+
+    def remember_bad(self, cause: str, name: str) -> None:
+        """Keeps the names of a few bad samples of each cause, for describe_bad."""
+        if len(self.bad_names[cause]) < 5:
+            self.bad_names[cause].add(name)
 
     def describe_bad(self) -> str:
         """Causes with the names of a few bad samples, for an error message."""

@@ -203,6 +203,9 @@ class ShardWriter:
             temporary.replace(path)
         except _Stopped:
             pass
+        except BaseException:
+            self._stop.set()  # the shards after it are not begun
+            raise
         finally:
             temporary.unlink(missing_ok=True)
 

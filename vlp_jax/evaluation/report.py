@@ -4,27 +4,20 @@ The file needs nothing else: no network, no scripts, pictures inline. Every text
 through the template's escaping, so captions and class names may hold anything.
 """
 
-import base64
-import io
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
 
+from vlp_jax.core.pages import data_uri, render, write_text
 from vlp_jax.core.types import Report
 from vlp_jax.evaluation.charts import line_chart
 from vlp_jax.evaluation.metrics.classification import confusion_matrix, most_confused
-from vlp_jax.evaluation.results import write_text
 
 ASSETS = Path(__file__).parent / "assets"
-TINY = 64  # pictures up to this side are shown with their pixels, as PNG
-THUMBNAIL = 192  # larger ones are reduced to this side, as JPEG
 MATRIX_CLASSES = 40  # above it a confusion matrix is noise; the worst pairs are shown
 PAIRS_SHOWN = 30
 
@@ -50,35 +43,15 @@ def write_report(
       curves: name -> (step, value) pairs; values that are not finite are left out.
       facts: what the reader should know first: checkpoint, step, sizes.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     charts = [line_chart(name, points) for name, points in curves.items()]
-    page = environment.get_template("report.html").render(
+    page = render(
+        ASSETS / "report.html",
         title=title,
         facts=facts,
         sections=[_section(report) for report in reports],
         charts=[chart for chart in charts if chart],
     )
-    write_text(path, page.lstrip())
-
-
-def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> dict[str, Any]:
-    """A picture for an <img>: its inline source, and whether to show its pixels."""
-    image, buffer = Image.fromarray(picture), io.BytesIO()
-    is_tiny = max(image.size) <= TINY
-    if is_tiny:
-        image.save(buffer, "PNG", optimize=True)
-    else:
-        image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-        image.save(buffer, "JPEG", quality=82)
-    code = base64.b64encode(buffer.getvalue()).decode("ascii")
-    kind = "png" if is_tiny else "jpeg"
-    return {"source": f"data:image/{kind};base64,{code}", "is_tiny": is_tiny}
+    write_text(path, page)
 
 
 def _section(report: Report) -> dict[str, Any]:

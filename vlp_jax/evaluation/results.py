@@ -11,6 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from vlp_jax.core.pages import write_text
 from vlp_jax.core.types import Report
 
 
@@ -49,18 +50,6 @@ def write_results(
         write_text(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
         paths.append(path)
     return paths
-
-
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a file whole or not at all; makes its folder."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def table(reports: Sequence[Report]) -> Table:

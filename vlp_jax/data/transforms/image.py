@@ -1,9 +1,9 @@
-"""Pictures on the host: decoding, evaluation preprocessing, the training crop.
+"""Pictures on the host: decoding and evaluation preprocessing, with Pillow.
 
 All of it ends in uint8 [S, S, 3]; the model normalises on the device, so that a batch
 travels as bytes. Pillow does the work, because zero-shot numbers depend on the
 resize: OpenCV's and JAX's filters differ from the antialiased one that the published
-models were evaluated with.
+models were evaluated with. Training pictures: crop.py beside.
 """
 
 import dataclasses
@@ -185,59 +185,3 @@ class Preprocessing:
         resize = RESIZES[self.resize]
         resample = INTERPOLATIONS[self.interpolation]
         return np.array(resize(decode_image(image), self.image_size, resample))
-
-
-@dataclasses.dataclass(frozen=True)
-class RandomResizedCrop:
-    """A random part of the picture, resized to the square (training).
-
-    Szegedy et al. 2014, as torchvision defines it: `scale` bounds the share of the
-    area, `ratio` width / height, drawn log-uniformly. After ten draws that do not fit
-    it takes the largest centre crop whose ratio is allowed.
-    """
-
-    image_size: int = 224
-    scale: tuple[float, float] = (0.5, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    interpolation: str = "bicubic"
-
-    def __post_init__(self):
-        check_size(self.image_size, "random_resized_crop")
-        lookup(INTERPOLATIONS, self.interpolation, "interpolation of the random crop")
-        for field in ("scale", "ratio"):
-            what = f"{field} of random_resized_crop"
-            low, high = number_tuple(getattr(self, field), 2, what, above=0)
-            if low > high or (field == "scale" and high > 1):
-                raise ConfigError(
-                    f"{what} is ({low}, {high}); expected (low, high) with low <= high"
-                    f"{' <= 1' if field == 'scale' else ''}"
-                )
-            object.__setattr__(self, field, (low, high))
-
-    def box(self, width: int, height: int, rng: np.random.Generator):
-        """The crop (left, top, right, bottom) in pixels."""
-        log_ratio = np.log(self.ratio)
-        for _ in range(10):
-            area = width * height * rng.uniform(*self.scale)
-            ratio = math.exp(rng.uniform(*log_ratio))
-            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-            if 0 < w <= width and 0 < h <= height:
-                left = int(rng.integers(width - w + 1))
-                top = int(rng.integers(height - h + 1))
-                return left, top, left + w, top + h
-        low, high = self.ratio
-        w = min(width, max(1, round(height * high)))
-        h = min(height, max(1, round(width / low)))
-        left, top = (width - w) // 2, (height - h) // 2
-        return left, top, left + w, top + h
-
-    def __call__(
-        self, image: bytes | np.ndarray | Image.Image, rng: np.random.Generator
-    ) -> np.ndarray:
-        """uint8 [S, S, 3], from whatever decode_image accepts, with its errors."""
-        image = decode_image(image)
-        # Cut first: a filter that reads across the border of the crop (resize's own
-        # `box`) would give other pixels than torchvision's.
-        crop = image.crop(self.box(*image.size, rng))
-        resample = INTERPOLATIONS[self.interpolation]
-        return np.array(crop.resize((self.image_size, self.image_size), resample))
