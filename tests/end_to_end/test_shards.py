@@ -36,6 +36,7 @@ def get_config():
 """
 
 
+@pytest.mark.fault("F19")
 def test_prepare_is_killed_and_goes_on(program, folder, tmp_path):
     recipe = tmp_path / "pictures.py"
     recipe.write_text(RECIPE.format(root=str(folder)))
