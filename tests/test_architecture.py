@@ -95,7 +95,7 @@ ONLY_IN = {
     "grain": ("data/",),
     "array_record": ("data/sources/array_record.py",),
     "pyarrow": ("data/sources/parquet.py",),
-    "fsspec": ("data/shard_files.py",),
+    "fsspec": ("data/shards/files.py",),
     "simplejpeg": ("data/transforms/jpeg.py",),
     "cv2": ("data/transforms/jpeg.py",),
     "tensorboardX": ("core/logs.py",),

@@ -27,7 +27,7 @@ def main() -> None:
             "--config.data.urls=DIR --output=SHARDS"
         )
     from vlp_jax import build
-    from vlp_jax.data.shard_writer import SUMMARY, ShardWriter
+    from vlp_jax.data.shards.writer import SUMMARY, ShardWriter
     from vlp_jax.data.sources import SOURCES
 
     recipe = "objectives" in config

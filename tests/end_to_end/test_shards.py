@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from tests.data.shards import pairs, picture, write_tar
+from tests.data.tars import pairs, picture, write_tar
 from tests.end_to_end.test_own_pictures import SMALL
 from vlp_jax.core.logs import read_rows
-from vlp_jax.data.shard_writer import ShardWriter
+from vlp_jax.data.shards.writer import ShardWriter
 from vlp_jax.data.sources.image_folder import ImageFolder
 
 

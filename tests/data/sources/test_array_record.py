@@ -7,7 +7,7 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from tests.data.records import example
-from tests.data.shards import BLUE, GREEN, RED
+from tests.data.tars import BLUE, GREEN, RED
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.fingerprint import difference
 from vlp_jax.data.sources.array_record import ArrayRecord

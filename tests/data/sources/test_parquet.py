@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from tests.data.shards import BLUE, GREEN, RED
+from tests.data.tars import BLUE, GREEN, RED
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.fingerprint import difference
 from vlp_jax.data.sources import parquet

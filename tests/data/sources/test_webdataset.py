@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tests.data.shards import (
+from tests.data.tars import (
     BLUE,
     GREEN,
     RED,
@@ -28,7 +28,7 @@ from vlp_jax.data.fingerprint import difference
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import BlockOrder
 from vlp_jax.data.pairs import PairSamples
-from vlp_jax.data.sample_json import to_json
+from vlp_jax.data.shards.sample_json import to_json
 from vlp_jax.data.sources.webdataset import WebDataset
 from vlp_jax.data.transforms.image import decode_image
 

@@ -15,8 +15,8 @@ from vlp_jax.data.classes import Classes
 from vlp_jax.data.columns import Columns
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.recent import Recent
-from vlp_jax.data.shard_files import ShardFiles, stamp
-from vlp_jax.data.shard_names import common_folder, find_shards, is_remote
+from vlp_jax.data.shards.files import ShardFiles, stamp
+from vlp_jax.data.shards.names import common_folder, find_shards, is_remote
 from vlp_jax.data.tf_example import parse
 
 OPEN_FILES = 64

@@ -18,8 +18,8 @@ from vlp_jax.data.classes import Classes
 from vlp_jax.data.columns import Columns
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.recent import Recent
-from vlp_jax.data.shard_files import ShardFiles, open_stream, stamp
-from vlp_jax.data.shard_names import common_folder, find_shards
+from vlp_jax.data.shards.files import ShardFiles, open_stream, stamp
+from vlp_jax.data.shards.names import common_folder, find_shards
 
 OPEN_FILES = 32
 MAX_GROUP = 2**31  # bytes of a row group, unpacked

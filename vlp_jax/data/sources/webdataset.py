@@ -4,7 +4,7 @@
 
 Members with the same name up to the first dot are one sample. Shards are read where
 they lie, without unpacking or conversion: each is read once from start to end to make
-its index (data/tar_index.py), after which every sample can be reached directly.
+its index (data/shards/index.py), after which every sample can be reached directly.
 """
 
 import dataclasses
@@ -21,13 +21,13 @@ from vlp_jax.core.types import Example
 from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import LIMITS
 from vlp_jax.data.fingerprint import digest
-from vlp_jax.data.index_store import ShardIndex, open_indices
 from vlp_jax.data.recent import Recent
-from vlp_jax.data.sample_json import MARK, from_json
-from vlp_jax.data.shard_files import ShardFiles
-from vlp_jax.data.shard_names import common_folder, find_shards, is_remote
-from vlp_jax.data.tar_index import JSON, LABEL, PICTURES, UNKNOWN, ending_of
-from vlp_jax.data.text_fields import Captions, TextFields, member_of, read_json
+from vlp_jax.data.shards.files import ShardFiles
+from vlp_jax.data.shards.index import JSON, LABEL, PICTURES, UNKNOWN, ending_of
+from vlp_jax.data.shards.names import common_folder, find_shards, is_remote
+from vlp_jax.data.shards.sample_json import MARK, from_json
+from vlp_jax.data.shards.store import ShardIndex, open_indices
+from vlp_jax.data.shards.text_fields import Captions, TextFields, member_of, read_json
 
 OPEN_INDICES = 512
 # The first of these that a sample has, unless `captions` says which are wanted.

@@ -3,7 +3,7 @@
 import pytest
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.data.shard_names import braces, common_folder, find_shards
+from vlp_jax.data.shards.names import braces, common_folder, find_shards
 
 
 @pytest.mark.parametrize(

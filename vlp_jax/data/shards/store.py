@@ -22,9 +22,9 @@ import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.logs import say, track
-from vlp_jax.data.shard_files import open_stream, stamp
-from vlp_jax.data.shard_names import is_remote
-from vlp_jax.data.tar_index import index_tar
+from vlp_jax.data.shards.files import open_stream, stamp
+from vlp_jax.data.shards.index import index_tar
+from vlp_jax.data.shards.names import is_remote
 from vlp_jax.parallel import hosts
 
 FORMAT = b"vlp_jax tar index 1\n"

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.recent import Recent
-from vlp_jax.data.shard_names import is_remote
+from vlp_jax.data.shards.names import is_remote
 
 OPEN_FILES = 256
 BLOCK = 4 * 2**20  # bytes of a remote request

@@ -82,7 +82,7 @@ def _local(name: str, ending: str) -> list[str]:
 
 
 def _remote(name: str, ending: str) -> list[str]:
-    from vlp_jax.data.shard_files import file_system
+    from vlp_jax.data.shards.files import file_system
 
     system = file_system(name)
     if glob.has_magic(name):

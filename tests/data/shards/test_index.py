@@ -9,11 +9,11 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.data.shards import BLUE, RED, entry, pairs, tar_bytes
+from tests.data.tars import BLUE, RED, entry, pairs, tar_bytes
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.data import tar_index
 from vlp_jax.data.files import LIMITS
-from vlp_jax.data.tar_index import UNKNOWN, index_tar, is_safe, key_and_field
+from vlp_jax.data.shards import index as tar_index
+from vlp_jax.data.shards.index import UNKNOWN, index_tar, is_safe, key_and_field
 
 
 def index(members, form=tarfile.GNU_FORMAT):

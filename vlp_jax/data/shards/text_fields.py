@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.captions import clean_caption, usable
 from vlp_jax.data.files import LIMITS
-from vlp_jax.data.tar_index import UNKNOWN
+from vlp_jax.data.shards.index import UNKNOWN
 
 IN_JSON = re.compile(r"((?:.*\.)?json)\.(.+)")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.shards import pairs, write_tar
+from tests.data.tars import pairs, write_tar
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.data import index_store
-from vlp_jax.data.index_store import cache_folder, open_indices
+from vlp_jax.data.shards import store as index_store
+from vlp_jax.data.shards.store import cache_folder, open_indices
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +142,7 @@ def test_a_missing_shard_is_named(tmp_path):
 CHILD = """
 import sys
 from vlp_jax.core import logs
-from vlp_jax.data.index_store import open_indices
+from vlp_jax.data.shards.store import open_indices
 logs.silence()
 found = open_indices(sys.argv[1:], None)
 print(sum(len(index.arrays()["has"]) for index in found))

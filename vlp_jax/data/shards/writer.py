@@ -28,8 +28,8 @@ from vlp_jax.core.logs import track
 from vlp_jax.core.types import Example, Source
 from vlp_jax.data.files import LIMITS
 from vlp_jax.data.fingerprint import difference
-from vlp_jax.data.index_store import open_indices
-from vlp_jax.data.sample_json import to_json
+from vlp_jax.data.shards.sample_json import to_json
+from vlp_jax.data.shards.store import open_indices
 from vlp_jax.data.transforms.image import decode_image
 
 IDENTITY, SUMMARY, LOCK = "prepare.json", "summary.json", ".prepare.lock"

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from vlp_jax.core.types import Example, Question, Region
-from vlp_jax.data.sample_json import from_json, from_run_lengths, run_lengths, to_json
+from vlp_jax.data.shards.sample_json import (
+    from_json,
+    from_run_lengths,
+    run_lengths,
+    to_json,
+)
 
 
 def test_run_lengths_are_cocos():

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from vlp_jax.core.errors import BadSample, ConfigError
-from vlp_jax.data import shard_files
-from vlp_jax.data.shard_files import BLOCK, ShardFiles, open_stream, stamp
+from vlp_jax.data.shards import files as shard_files
+from vlp_jax.data.shards.files import BLOCK, ShardFiles, open_stream, stamp
 
 DATA = bytes(range(256)) * 40
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.files import LIMITS
-from vlp_jax.data.tar_headers import Member, NotTar, Stream, TarReader
+from vlp_jax.data.shards.headers import Member, NotTar, Stream, TarReader
 
 PICTURES = frozenset(("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"))
 TEXTS = frozenset(("txt", "text", "caption"))

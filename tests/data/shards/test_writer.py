@@ -8,12 +8,12 @@ import tarfile
 import numpy as np
 import pytest
 
-from tests.data.shards import BLUE, RED, picture
+from tests.data.tars import BLUE, RED, picture
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.types import Example
-from vlp_jax.data import shard_writer
 from vlp_jax.data.fingerprint import digest
-from vlp_jax.data.shard_writer import ShardWriter, members_of
+from vlp_jax.data.shards import writer as shard_writer
+from vlp_jax.data.shards.writer import ShardWriter, members_of
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 from vlp_jax.data.sources.webdataset import WebDataset
 from vlp_jax.data.transforms.image import decode_image

@@ -7,9 +7,9 @@ import zlib
 
 import pytest
 
-from tests.data.shards import entry, pairs, tar_bytes
-from vlp_jax.data import tar_headers
-from vlp_jax.data.tar_headers import NotTar, Stream, TarReader
+from tests.data.tars import entry, pairs, tar_bytes
+from vlp_jax.data.shards import headers as tar_headers
+from vlp_jax.data.shards.headers import NotTar, Stream, TarReader
 
 FORMATS = {
     "ustar": tarfile.USTAR_FORMAT,

@@ -1,0 +1,1 @@
+"""Tar shards: finding them, the index that makes them random access, writing them."""
