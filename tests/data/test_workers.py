@@ -146,8 +146,11 @@ def test_a_killed_worker_ends_the_run_and_the_others(moment):
         time.sleep(0.3)  # what is read ahead has been read
     os.kill(mine[0], signal.SIGKILL)
     wait_until(lambda: not is_alive(mine[0]))
+    deadline = time.monotonic() + 30
+    # Not always the very next one: its threads may still be ending.
     with pytest.raises(RunError, match=rf"data worker {mine[0]} was killed by SIGKILL"):
-        next(stream)
+        while time.monotonic() < deadline:
+            next(stream)
     assert not any(is_alive(pid) for pid in mine)
 
 

@@ -14,7 +14,8 @@ def read_file(path: Path, kind: str) -> bytes:
     limit = LIMITS[kind]
     try:
         with open(path, "rb") as file:
-            data = file.read(limit + 1)
+            # By its size: for read(limit) Python asks for that much memory each time.
+            data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadSample(f"{kind}_missing", str(path)) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name

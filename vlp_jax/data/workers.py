@@ -54,7 +54,11 @@ class Workers:
         self._processes, self._idle = [], queue.SimpleQueue()
         ends = [self._start() for _ in range(count)]
         for process, end in zip(self._processes, ends, strict=True):
-            self._ask(process, lambda end=end: end.send_bytes(task))
+            try:
+                self._ask(process, lambda end=end: end.send_bytes(task))
+            except RunError:
+                self.close()
+                raise
             self._idle.put((process, end))
 
     def _start(self) -> Connection:
