@@ -1,7 +1,7 @@
 """CLIP ViT-B/32 on web image-text pairs.
 
 Paper     Radford et al. 2021, arXiv:2103.00020; hyper-parameters of its tables 18-19
-Data      a folder of your own pictures and a captions table (README, "Your pictures")
+Data      a folder of your own pictures and a captions table (README, "Your data")
 Command   python -m vlp_jax.train --config=configs/pretrain/clip_vit_b32.py \\
               --workdir=runs/clip_b32 --config.data.train.root=DIR \\
               --config.data.train.captions=captions.tsv

@@ -2,7 +2,7 @@
 
 Paper     Zhai et al. 2023, arXiv:2303.15343: batch, learning rate, weight decay, b2;
           the number of steps is that of its comparisons at 9 G pairs, the warm-up ours
-Data      a folder of your own pictures and a captions table (README, "Your pictures")
+Data      a folder of your own pictures and a captions table (README, "Your data")
 Command   python -m vlp_jax.train --config=configs/pretrain/siglip_vit_b16.py \\
               --workdir=runs/siglip_b16 --config.data.train.root=DIR \\
               --config.data.train.captions=captions.tsv
