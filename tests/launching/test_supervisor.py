@@ -135,8 +135,6 @@ def launch(folder):
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             start_new_session=True,
-            # What is started with & ignores SIGINT, and its children cannot trap it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         launchers.append(launcher)
         return launcher
