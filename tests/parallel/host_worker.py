@@ -8,8 +8,9 @@ import numpy as np
 from jax._src.xla_bridge import CUDA_VISIBLE_DEVICES  # the GPUs jax may use
 
 from vlp_jax.core import logs
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.parallel import hosts
+from vlp_jax.parallel.agreement import decided
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.parallel.sharding import place_batch, process_share
 
@@ -52,8 +53,22 @@ def difference() -> str:
     return ""
 
 
+def decision(kind: type[Exception]) -> str:
+    """What a decision that process 0 cannot make says here."""
+
+    def refuse():
+        raise kind(f"said by process {hosts.number()}")
+
+    try:
+        decided(refuse)
+    except kind as error:
+        return str(error)
+    return ""
+
+
 def main() -> None:
     hosts.start()
+    before = decided(lambda: ["of process", hosts.number()])  # no backend has started
     # Before a backend has started; starting one is a collective itself.
     talks, label = logs.talks(), hosts.label()
     index = jax.process_index()
@@ -67,6 +82,7 @@ def main() -> None:
         "agreed": hosts.agreed(5 + index),
         "counts": hosts.sum_counts(Counter(a=index + 1, b=2 * index), ("c", "b", "a")),
         "difference": difference(),
+        "decided": [before, decision(ConfigError), decision(RunError)],
         "batches": {name: batches(spec.make()) for name, spec in MESHES.items()}
         | {"interleaved": batches(interleaved())},
     }

@@ -69,6 +69,8 @@ def test_two_processes_are_one_run(explicit):
         assert found["talks"] == (index == 0)
         assert found["label"] == ("[process 1] " if index else "")
         assert found["agreed"] == 5
+        said = "said by process 0"
+        assert found["decided"] == [["of process", 0], said, said]
         assert found["counts"] == {"a": 3, "b": 2}
         assert found["difference"].startswith(
             "process 1 has another data than process 0; start all processes with"
