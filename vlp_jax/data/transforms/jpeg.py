@@ -59,8 +59,7 @@ def size_of(data: bytes) -> tuple[int, int] | None:
 def crop(data: bytes, box: Box, size: int, interpolation: str) -> np.ndarray | None:
     """The box (left, top, right, bottom) as uint8 [size, size, 3].
 
-    Where the file is decoded at 1/n, the edges of the box are rounded to n pixels: by
-    less than half a pixel of the result. None: it cannot be decoded to the end.
+    None: it cannot be decoded to the end.
     """
     width, height = size_of(data)
     left, top, right, bottom = box
@@ -78,20 +77,42 @@ def crop(data: bytes, box: Box, size: int, interpolation: str) -> np.ndarray | N
         )
     except ValueError:
         return None
-    left, top, right, bottom = (round(edge / shrink) for edge in box)
-    return resize(picture[top:bottom, left:right], size, interpolation)
+    return resize(picture, tuple(x / shrink for x in box), size, interpolation)
 
 
-def resize(picture: np.ndarray, size: int, interpolation: str) -> np.ndarray:
-    """uint8 [H, W, 3] -> [size, size, 3], antialiased as Pillow's resize is."""
-    rows, columns = (
-        low_pass(round(side / size, 2), interpolation) for side in picture.shape[:2]
-    )
+def resize(
+    picture: np.ndarray, box: tuple[float, ...], size: int, interpolation: str
+) -> np.ndarray:
+    """The box of uint8 [H, W, 3] as [size, size, 3], antialiased as Pillow does it.
+
+    box: (left, top, right, bottom), which may lie between pixels.
+    """
+    left, top, right, bottom = box
+    across, down = (right - left) / size, (bottom - top) / size
+    x, y = math.floor(left), math.floor(top)
+    picture = picture[y : math.ceil(bottom), x : math.ceil(right)]
+    rows, columns = (low_pass(round(by, 2), interpolation) for by in (down, across))
     if len(rows) > 1 or len(columns) > 1:
         picture = cv2.sepFilter2D(
             picture, -1, columns, rows, borderType=cv2.BORDER_REPLICATE
         )
-    return cv2.resize(picture, (size, size), interpolation=FILTERS[interpolation][1])
+    how = FILTERS[interpolation][1]
+    if box == (x, y, x + picture.shape[1], y + picture.shape[0]):
+        return cv2.resize(picture, (size, size), interpolation=how)
+    # cv2.resize knows whole pixels only; this one is told where each of them lies.
+    place = np.float32(
+        [
+            [across, 0, left - x + across / 2 - 0.5],
+            [0, down, top - y + down / 2 - 0.5],
+        ]
+    )
+    return cv2.warpAffine(
+        picture,
+        place,
+        (size, size),
+        flags=how | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 @functools.lru_cache(4096)
