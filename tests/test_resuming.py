@@ -46,6 +46,9 @@ ANOTHER_RUN = {
     "bounds__logit_scale": (0.0, 3.0),
     "data__order": "blocks",
     "data__train__weight": 2.0,
+    "data__train__caption_column": "alt",
+    "data__train__caption_weights": (0.9, 0.1),
+    "data__decoder": "pillow",
 }
 THE_SAME_RUN = {
     "name": "mine",
@@ -54,7 +57,12 @@ THE_SAME_RUN = {
     "stop_after": 5,
     "log_every": 1,
     "data__train__root": "/elsewhere",
+    "data__train__urls": "/elsewhere/*.tar",
     "data__threads": 8,
+    "data__workers": 2,
+    "data__text_lengths": (16, 32),
+    "nonfinite__rollbacks": 9,
+    "watchdog": 60.0,
     "data__max_bad_share": 0.5,
     "data__log_samples": True,
     "model__image__remat": "full",

@@ -28,8 +28,6 @@ FREE = (
     "epochs",
     "stop_after",
     "log_every",
-    "data.train",
-    "data.mixture",
     "data.threads",
     "data.workers",
     "data.text_lengths",
@@ -47,8 +45,8 @@ FREE = (
     "evaluation",
 )
 # Of a tower or an objective: how it computes, or (size) a name for other settings.
+WHERE = ("root", "urls", "index")  # of a source: its content is compared by itself
 HOW = ("size", "remat", "scan", "attention", "implementation", "tile_size")
-SHARES = ("weight", "repeat")  # of a source: how often it is read
 OPEN_ENDED = "bounds."  # recipes add keys to this section
 SHOWN = 8  # changes in an error message
 
@@ -123,8 +121,8 @@ def changed_settings(before: Mapping, now: Mapping) -> tuple[list[str], list[str
 
 def _is_free(path: str) -> bool:
     name = path.rpartition(".")[2]
-    if path.startswith("data.") and name in SHARES:
-        return False
+    if path.startswith(("data.train.", "data.mixture.")):
+        return name in WHERE
     section = any(path == free or path.startswith(f"{free}.") for free in FREE)
     return section or (path.startswith(("model.", "objectives.")) and name in HOW)
 

@@ -204,6 +204,11 @@ def test_rollbacks_are_bounded_and_the_end_is_explained(program, tmp_path):
     assert len(set(report["first_of_them"]["sample_ids"]["pairs"])) == 16
     assert report["last_finite"]["step"] == 11
     assert committed_steps(tmp_path) == [5, 10, 15]
+    # Step 11 was good: what step 15 holds is really what was saved after step 10.
+    before, after = checkpoint(tmp_path, 10), checkpoint(tmp_path, 15)
+    kept = [p for p in before if p.startswith(("model/", "ema/", "training/optim"))]
+    assert len(kept) > 100
+    assert all(before[path].tobytes() == after[path].tobytes() for path in kept)
 
 
 @pytest.mark.long

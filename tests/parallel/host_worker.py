@@ -79,7 +79,6 @@ def main() -> None:
         "talks": talks,
         "label": label,
         "cuda": CUDA_VISIBLE_DEVICES.value,
-        "agreed": hosts.agreed(5 + index),
         "counts": hosts.sum_counts(Counter(a=index + 1, b=2 * index), ("c", "b", "a")),
         "difference": difference(),
         "decided": [before, decision(ConfigError), decision(RunError)],

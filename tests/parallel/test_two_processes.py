@@ -68,7 +68,6 @@ def test_two_processes_are_one_run(explicit):
         assert (found["processes"], found["devices"]) == (2, 8)
         assert found["talks"] == (index == 0)
         assert found["label"] == ("[process 1] " if index else "")
-        assert found["agreed"] == 5
         said = "said by process 0"
         assert found["decided"] == [["of process", 0], said, said]
         assert found["counts"] == {"a": 3, "b": 2}

@@ -47,7 +47,7 @@ class Recorder:
     ):
         self.losses, self.norms, self.bad = losses or {}, norms or {}, bad or {}
         self.events, self.rows, self.saved, self.fetched = [], [], {}, 0
-        self.seen = []  # by the watchdog
+        self.seen, self.stop = [], stop  # seen: by the watchdog
         self.loop = Loop(
             plan=plan,
             train_step=self.train_step,
@@ -97,7 +97,8 @@ class Recorder:
         self.rows.append({"step": step, **metrics, "timing": timing})
 
     def save(self, step, state, progress):
-        assert state.step == step and not state.nonfinite
+        last = step in (self.stop, self.loop.plan.last_step)
+        assert state.step == step and (last or not state.nonfinite)
         self.events.append(f"save {step}")
         self.saved[step] = progress.to_dict()
 
@@ -250,11 +251,15 @@ def test_rollbacks_come_to_an_end(tmp_path):
     assert report["skipped_updates"] == 7  # 5 to 8 and 9 to 11
 
 
-def test_the_last_step_must_be_finite():
+def test_the_last_step_is_saved_even_where_its_update_was_skipped():
+    """Otherwise the same command would end at the same step, again and again."""
     found = Recorder(norms=nan_at(12))
-    with pytest.raises(RunError, match="the gradient_norm is nan at step 12, the last"):
-        found.run()
-    assert list(found.saved) == [4, 8]
+    found.run()
+    assert list(found.saved) == [4, 8, 12]
+    assert found.saved[12]["skipped_updates"] == 1
+    assert (
+        "skipped_updates" not in found.saved[8] or not found.saved[8]["skipped_updates"]
+    )
 
 
 # ---- told to end
@@ -281,11 +286,12 @@ def test_steps_are_counted_from_where_the_run_went_on():
         found.run(4)
 
 
-def test_told_to_end_in_a_bad_step_it_leaves_the_checkpoint_before():
+def test_told_to_end_in_a_bad_step_it_saves_the_weights_before():
     found = Recorder(stop=6, losses=nan_at(6))
-    with pytest.raises(Preempted, match="the newest checkpoint is in place"):
+    with pytest.raises(Preempted, match="step 6 is saved"):
         found.run()
-    assert list(found.saved) == [4]
+    assert list(found.saved) == [4, 6]
+    assert found.saved[6]["skipped_updates"] == 1
 
 
 def test_told_to_end_in_the_last_step_it_is_done():

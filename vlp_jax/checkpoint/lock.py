@@ -156,9 +156,11 @@ class Lock:
                 f"up to {self.stale - age:.0f} s for a sign of life"
             )
         while time.monotonic() < until and self._is_ours():
-            if os.stat(self.path).st_mtime_ns != seen:
+            if os.fstat(self._file).st_mtime_ns != seen:
                 self._refuse(owner)
             time.sleep(min(1.0, self.beat / 4))
+        if not self._is_ours():  # it has ended meanwhile, and taken its file along
+            return True
         say(
             f"  lock      taken over from process {owner['pid']} on {owner['host']}, "
             f"which gave no sign of life for {self.stale:.0f} s"

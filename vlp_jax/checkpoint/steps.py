@@ -95,6 +95,8 @@ def kept_step(workdir: Path | str, step: int) -> int:
     if not decided(lambda: damage(step_folder(workdir, step))):
         return step
     newest, damaged = newest_good(workdir)
+    if not newest:
+        raise RunError(f"step {step} is gone from {Path(workdir) / CHECKPOINTS}")
     warn_damaged(workdir, newest, damaged)
     return newest
 

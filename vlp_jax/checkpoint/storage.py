@@ -19,6 +19,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import jax
@@ -227,7 +228,9 @@ class CheckpointStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in self.folder.glob("*"):
-                if SAVING in path.name or path.name.endswith(DELETED):
+                if DELETED in path.name:
+                    shutil.rmtree(path, ignore_errors=True)
+                elif SAVING in path.name:
                     shutil.rmtree(path)
         except OSError as error:
             raise RunError(
@@ -255,9 +258,10 @@ class CheckpointStore:
         kept = kept_steps(steps, self.keep, self.keep_every, self._scores(steps))
         for step in steps:
             if step not in kept:
-                gone = self.folder / f"{step}{DELETED}"
+                gone = self.folder / f"{step}{DELETED}-{time.time_ns()}"
                 (self.folder / str(step)).rename(gone)
-                shutil.rmtree(gone)
+                # On NFS a file that somebody reads stays: a later start removes it.
+                shutil.rmtree(gone, ignore_errors=True)
 
     def _scores(self, steps: list[int]) -> dict[int, float]:
         """How good each step is by `keep_best`; those without that metric are out."""

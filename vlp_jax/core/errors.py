@@ -21,11 +21,12 @@ class RunError(Exception):
 
 
 class Preempted(Exception):
-    """The run was told to end, and ends after `step` (exit code 75)."""
+    """The run was told to end; `step` is saved (exit code 75)."""
 
-    def __init__(self, step: int, saved: bool):
-        said = f"step {step} is saved" if saved else "the newest checkpoint is in place"
-        super().__init__(f"Told to end: {said}; the same command goes on there.")
+    def __init__(self, step: int):
+        super().__init__(
+            f"Told to end: step {step} is saved; the same command goes on there."
+        )
 
 
 # Why a sample cannot be used. The order is part of the batch (counts by position).

@@ -158,6 +158,8 @@ def start() -> None:
             **given,
             initialization_timeout=limit + PATIENCE,
             heartbeat_timeout_seconds=seconds["VLP_HEARTBEAT_TIMEOUT"],
+            # At the end process 0 still reads the last checkpoint for its manifest.
+            shutdown_timeout_seconds=PATIENCE,
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise RunError(f"the processes of this run cannot be joined: {error}") from None
@@ -234,13 +236,6 @@ def exchange_failure(message: str) -> str | None:
         )
     except jax.errors.JaxRuntimeError:  # no answer in time, or nobody there to ask
         return None
-
-
-def agreed(number: int) -> int:
-    """Process 0's number, on all processes."""
-    if not together():
-        return number
-    return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
 def agreed_maximum(number: int) -> int:

@@ -115,11 +115,10 @@ class Loop:
                 self._count(step, progress, host_batch.bad, stop)
                 report.advance(step)
                 self._log(step, state, metrics, progress, report, watch)
-                saved = False
                 if stop or self._due(step, plan.save_every):
-                    saved = self._save(step, state, metrics, progress)
+                    self._save(step, state, metrics, progress, stop)
                 if stop:
-                    raise Preempted(step, saved)
+                    raise Preempted(step)
         finally:
             report.close()
         return state
@@ -181,25 +180,23 @@ class Loop:
         counts = {"skipped_updates": skipped, "rollbacks": progress.rollbacks}
         return row | {name: n for name, n in counts.items() if n}
 
-    def _save(
-        self, step: int, state: TrainState, metrics: dict, progress: Progress
-    ) -> bool:
-        """Starts to save, unless the update of the step was skipped."""
+    def _save(self, step, state, metrics, progress: Progress, stop: bool) -> None:
+        """Starts to save, unless the update of the step was skipped.
+
+        The last step is saved even then, with the weights before it: it will not be
+        looked at again.
+        """
         self.watchdog.at(f"saving step {step}", PATIENT)
         if int(metrics["nonfinite"]):
             problem = what_is_wrong(metrics)
-            if step == self.plan.last_step:
-                raise RunError(
-                    f"{problem} at step {step}, the last one; the checkpoints are "
-                    "intact. Lower learning_rate.peak or lengthen "
-                    "learning_rate.warmup_steps"
-                )
-            say(f"step {step} is not saved: {problem}")
-            return False
+            if not stop and step < self.plan.last_step:
+                say(f"step {step} is not saved: {problem}")
+                return
+            say(f"step {step}: {problem}: update skipped")
+            progress.skipped_updates += 1
         if step % self.plan.save_every == 0:
             progress.checkpoint = step
         self.save(step, state, progress)
-        return True
 
     def _say(self, report: ProgressReport, step: int, row: dict, timing: dict) -> None:
         left = (self.plan.last_step - step) * timing["seconds_per_step"]

@@ -86,8 +86,8 @@ class NonFinitePolicy:
                 f"{what_is_wrong(last.metrics)} at step {last.step}, after {count} "
                 f"such steps in a row and {progress.rollbacks} rollbacks; the "
                 f"checkpoints are intact. {self.folder / REPORT} names the samples of "
-                "the first of these steps. Lower learning_rate.peak, lengthen "
-                "learning_rate.warmup_steps or repair the data"
+                "the first of these steps. Repair the data, or go on with a lower "
+                "learning_rate.peak, more nonfinite.rollbacks and --accept_changes"
             )
         progress.rollbacks += 1
         progress.skipped_updates += 1  # the step that runs now is lost with its weights
@@ -114,5 +114,8 @@ class NonFinitePolicy:
         }
         path = self.folder / REPORT
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
-        temporary.replace(path)
+        try:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")
+            temporary.replace(path)
+        except OSError as error:  # the reason why the run ends matters more
+            say(f"{path} cannot be written: {error.strerror}")

@@ -11,7 +11,9 @@ from vlp_jax.parallel.hosts import label, number, together
 
 LOOK_EVERY = 0.5  # seconds
 PATIENT = 4  # times the limit: compiling, evaluating, saving
-LINGER = 0.1  # of the limit, for the other processes to say where they hang
+# Seconds, or a tenth of the limit, for the other processes to say where they hang: less
+# than the heartbeat after which jax would abort those that are left.
+LINGER = 10.0
 WRITING = 10  # seconds that the report may take: the disk may be what hangs
 
 
@@ -69,7 +71,7 @@ class Watchdog:
         if together():
             # All of them wait for the one that hangs, and one that ends takes the
             # others with it. Process 0 goes last: jax ends all who lose it.
-            time.sleep(LINGER * self._seconds * (1 if label() else 2))
+            time.sleep(min(LINGER, self._seconds / 10) * (1 if label() else 2))
         os._exit(HUNG)
 
 
