@@ -8,6 +8,7 @@ import pytest
 
 from vlp_jax import recipe
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.data.fingerprint import difference
 from vlp_jax.data.mixture import Mixture
 from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 from vlp_jax.data.sources.digit_scenes import DigitScenes
@@ -36,7 +37,9 @@ def test_one_source_is_read_as_it_is():
     feed = Feed(chosen)
     assert isinstance(feed.source, DigitScenes) and feed.order == Order(20, 0)
     assert feed.pass_size == 20
-    assert feed.fingerprint == {"samples": 20, "parts": feed.source.fingerprint}
+    assert feed.fingerprint["samples"] == 20
+    assert set(feed.fingerprint["parts"]) == {"train", "order"}
+    assert feed.source.fingerprint.items() <= feed.fingerprint["parts"].items()
     only = Feed(config(a={"size": 20}))
     assert isinstance(only.source, DigitScenes)
 
@@ -51,13 +54,13 @@ def test_without_weights_a_pass_reads_every_sample_once():
 
 def test_weights_are_shares_of_the_samples():
     feed = Feed(config(a={"size": 20, "weight": 3.0}, b={"size": 30, "weight": 1.0}))
-    assert drawn(feed, 10_000) == {"a": 7500, "b": 2500}
+    assert drawn(feed, 100_000) == {"a": 75_000, "b": 25_000}
 
 
 def test_a_repeat_is_a_share_of_a_pass():
     feed = Feed(config(a={"size": 20, "repeat": 3.0}, b={"size": 40}))
     assert feed.pass_size == 100
-    assert drawn(feed, 10_000) == {"a": 6000, "b": 4000}
+    assert drawn(feed, 100_000) == {"a": 60_000, "b": 40_000}
 
 
 def test_the_samples_of_a_mixture_are_those_of_its_sources():
@@ -87,6 +90,13 @@ def test_mixtures_that_are_refused(mixture, said):
         Feed(config(**mixture))
 
 
+def test_two_sources_of_one_name():
+    chosen = config(train={"size": 20})
+    chosen.data.train.kind = "digit_scenes"
+    with pytest.raises(ConfigError, match="data.mixture has a source 'train' beside"):
+        Feed(chosen)
+
+
 class Shards(DigitScenes):
     """Digit scenes that say where their shards end."""
 
@@ -102,13 +112,16 @@ def test_shards_are_read_in_blocks_when_they_are_remote_or_when_asked(monkeypatc
     chosen = config()
     chosen.data.train.kind = "shards"
     assert isinstance(Feed(chosen).order, Order)
+    before = Feed(chosen).fingerprint["parts"]
     chosen.data.order = "blocks"
     assert isinstance(Feed(chosen).order, BlockOrder)
+    assert difference(before, Feed(chosen).fingerprint["parts"]) == "1 changed: order"
     chosen.data.mixture.other = recipe.mixed("shards", size=30)
     assert isinstance(Feed(chosen).order, MixedOrder)
     assert all(isinstance(order, BlockOrder) for order in Feed(chosen).order.orders)
     chosen.data.order = None
     monkeypatch.setattr(Shards, "remote", True)
+    assert isinstance(Feed(chosen).order, MixedOrder)  # remote ones among them
     del chosen.data.mixture.other
     assert isinstance(Feed(chosen).order, BlockOrder)
     chosen.data.train.kind, chosen.data.order = "digit_scenes", "blocks"

@@ -1,15 +1,17 @@
 """What a training run reads: its sources, their order, and the batches they give."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from vlp_jax import build
+from vlp_jax import build, recipe
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.logs import say
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Source
+from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.loader import HostBatch, Loader
 from vlp_jax.data.mixture import Mixture
 from vlp_jax.data.order import BlockOrder, MixedOrder, Order
@@ -41,8 +43,8 @@ class Feed:
         shares = {name: _share(where, block) for where, name, block in blocks}
         if len(sources) == 1:
             self.source: Source = next(iter(sources.values()))
-            self.order = self._order(self.source, self.seed)
-            self.pass_size = len(self.source)
+            self.order = order_of(self.source, self.config, self.seed)
+            self.pass_size = round(len(self.source) * (_only(shares)[1] or 1))
             return
         self.source = Mixture(sources)
         self._mix(sources, shares)
@@ -53,6 +55,10 @@ class Feed:
             (f"data.mixture.{name}", name, block)
             for name, block in self.config.mixture.items()
         ]
+        if self.config.train.kind is not None and "train" in self.config.mixture:
+            raise ConfigError(
+                "data.mixture has a source 'train' beside data.train; name it otherwise"
+            )
         if self.config.train.kind is not None or not blocks:
             blocks.insert(0, ("data.train", "train", self.config.train))
         return blocks
@@ -62,7 +68,8 @@ class Feed:
         repeats = {name: repeat or 1 for name, (_, repeat) in shares.items()}
         self.pass_size = round(sum(len(s) * repeats[n] for n, s in sources.items()))
         given = [name for name, weight in weights.items() if weight is not None]
-        if not given and set(repeats.values()) == {1} and self.config.order != "blocks":
+        in_blocks = any(reads_blocks(s, self.config.order) for s in sources.values())
+        if not given and set(repeats.values()) == {1} and not in_blocks:
             self.order = Order(len(self.source), self.seed)  # every sample once a pass
             return
         if given and len(given) < len(weights):
@@ -74,24 +81,10 @@ class Feed:
         if not given:
             weights = {n: len(s) * repeats[n] for n, s in sources.items()}
         orders = [
-            self._order(source, (self.seed + 104_729 * number) % 2**32)
+            order_of(source, self.config, (self.seed + 104_729 * number) % 2**32)
             for number, source in enumerate(sources.values())
         ]
         self.order = MixedOrder(orders, list(weights.values()), self.seed)
-
-    def _order(self, source: Source, seed: int) -> Order | BlockOrder:
-        """'blocks' reads shards in sequence, as those of a remote store should be."""
-        blocks = getattr(source, "blocks", None)
-        kinds = {"full": False, "blocks": True, None: getattr(source, "remote", False)}
-        wanted = lookup(kinds, self.config.order, "data.order")
-        if not wanted:
-            return Order(len(source), seed)
-        if blocks is None:
-            raise ConfigError(
-                f"data.order is 'blocks', but {source.name} has no shards to read one "
-                "after the other; use 'full'"
-            )
-        return BlockOrder(blocks, seed, self.config.interleave)
 
     def samples(
         self, preprocessing: Preprocessing, tokenizer: Tokenizer
@@ -111,7 +104,34 @@ class Feed:
     @property
     def fingerprint(self) -> dict:
         """What a checkpoint keeps of the data, to know them again."""
-        return {"samples": len(self.source), "parts": dict(self.source.fingerprint)}
+        parts = dict(self.source.fingerprint)
+        orders = getattr(self.order, "orders", (self.order,))
+        kinds = [type(order).__name__ for order in orders]
+        parts["order"] = digest(kinds, list(parts))  # the same parts, in another one
+        return {"samples": len(self.source), "parts": parts}
+
+
+def reads_blocks(source: Source, wanted: str | None) -> bool:
+    """Whether a source is read in sequence: as data.order has it, or as suits it."""
+    kinds = {"full": False, "blocks": True, None: getattr(source, "remote", False)}
+    return lookup(kinds, wanted, "data.order")
+
+
+def order_of(source: Source, data: ConfigDict, seed: int) -> Order | BlockOrder:
+    """The order of one source; `data` has the settings order and interleave."""
+    if not reads_blocks(source, data.order):
+        return Order(len(source), seed)
+    blocks = getattr(source, "blocks", None)
+    if blocks is None:
+        raise ConfigError(
+            f"data.order is 'blocks', but {source.name} has no shards to read one "
+            "after the other; use 'full'"
+        )
+    return BlockOrder(blocks, seed, data.interleave)
+
+
+def _only(shares: dict):
+    return next(iter(shares.values()))
 
 
 def _without_shares(block: ConfigDict) -> ConfigDict:
@@ -126,7 +146,7 @@ def _share(where: str, block: ConfigDict) -> tuple[float | None, float | None]:
             f"{where} has both a weight ({weight}) and a repeat ({repeat}); give one"
         )
     for name, value in (("weight", weight), ("repeat", repeat)):
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise ConfigError(f"{where}.{name} is {value}; expected a positive number")
     return weight, repeat
 
@@ -135,7 +155,7 @@ def steps_of(config: ConfigDict, pass_size: int) -> int | None:
     """config.steps, or the steps in which config.epochs passes are made."""
     if config.epochs is None:
         return config.steps
-    if not config.epochs > 0:
+    if not 0 < config.epochs < math.inf:
         raise ConfigError(f"epochs is {config.epochs}; expected a positive number")
     return max(1, round(config.epochs * pass_size / config.batch_size))
 
@@ -147,7 +167,7 @@ def no_text(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def plain_samples(source: Source) -> PairSamples:
     """The samples of a source without a recipe: the usual crop, and no tokens."""
-    order = Order(len(source), seed=0)
+    order = order_of(source, recipe.pretraining().data, seed=0)
     return PairSamples(source, order, RandomResizedCrop(), no_text, seed=0)
 
 

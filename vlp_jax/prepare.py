@@ -31,6 +31,12 @@ def main() -> None:
     from vlp_jax.data.sources import SOURCES
 
     recipe = "objectives" in config
+    if recipe and config.data.mixture:
+        names = ", ".join(config.data.mixture)
+        raise ConfigError(
+            f"this recipe mixes several sources ({names}); prepare takes one at a "
+            "time: give a config of a dataset, such as configs/data/parquet.py"
+        )
     block = config.data.train if recipe else config.data
     source = build.pick(SOURCES, block, "data.train" if recipe else "data")
     say(f"vlp_jax.prepare  {source.name}", style="bold")

@@ -57,10 +57,10 @@ def test_a_bad_sample_gives_way_to_its_neighbour_then_leaves_the_block():
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
-        ((1, 1), [5000, 5000]),
-        ((3, 1), [7500, 2500]),
-        ((1, 1, 1), [3334, 3333, 3333]),
-        ((1e-9, 1), [1, 9999]),
+        ((1, 1), [50_000, 50_000]),
+        ((3, 1), [75_000, 25_000]),
+        ((1, 1, 1), [33_334, 33_333, 33_333]),
+        ((1e-9, 1), [1, 99_999]),
     ],
 )
 def test_turns(weights, expected):
@@ -77,9 +77,11 @@ def test_weights_that_make_no_sense(weights):
 def test_a_mixture_keeps_its_shares_and_the_order_of_each_source():
     orders = [Order(90, 1), BlockOrder(ENDS, 2), Order(1000, 3)]
     mixed = MixedOrder(orders, (2, 1, 1), seed=7)
-    found = np.array(walk(mixed, 0, 2 * CYCLE))
+    found = np.array(walk(mixed, CYCLE // 2, 3 * CYCLE // 2))
     numbers = np.searchsorted([90, 150], found, "right")
-    assert collections.Counter(numbers.tolist()) == {0: 10_000, 1: 5000, 2: 5000}
+    assert collections.Counter(numbers.tolist()) == {0: 50_000, 1: 25_000, 2: 25_000}
+    found = np.array(walk(mixed, 0, 20_000))
+    numbers = np.searchsorted([90, 150], found, "right")
     for number, start in enumerate((0, 90, 150)):
         own = (found[numbers == number] - start).tolist()
         assert own == walk(orders[number], 0, len(own))

@@ -16,8 +16,10 @@ class Classes:
     templates: tuple[str, ...] = ("a photo of a {}",)
 
     def __post_init__(self):
+        if isinstance(self.names, str):
+            raise ConfigError(f"class_names is {self.names!r}; expected a tuple")
         for template in self.templates:
-            if "{}" not in template:
+            if not isinstance(template, str) or "{}" not in template:
                 raise ConfigError(f"template {template!r} has no '{{}}' for the class")
 
     def check(self, label: int | None, given: object = None) -> int | None:

@@ -15,7 +15,7 @@ def _crc(thing, crc: int) -> int:
     if isinstance(thing, bytes):
         return zlib.crc32(thing, zlib.crc32(b"%d:" % len(thing), crc))
     if isinstance(thing, str | int | float | None):
-        return _crc(str(thing).encode(), crc)
+        return _crc(str(thing).encode("utf-8", "surrogatepass"), crc)
     for item in thing:
         crc = _crc(item, crc)
     return crc

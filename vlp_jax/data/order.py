@@ -15,7 +15,7 @@ import numpy as np
 from vlp_jax.core.errors import ConfigError, check_range
 
 STRIDES = (7919, 7907)  # primes: substitutes lie far apart, neighbours are bad too
-CYCLE = 10_000  # positions after which the pattern of a mixture repeats
+CYCLE = 100_000  # positions after which the pattern of a mixture repeats
 WINDOWS_KEPT = 4  # windows of a block order whose layout is remembered
 
 

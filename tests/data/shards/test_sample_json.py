@@ -7,6 +7,7 @@ import pytest
 
 from vlp_jax.core.types import Example, Question, Region
 from vlp_jax.data.shards.sample_json import (
+    MARK,
     from_json,
     from_run_lengths,
     run_lengths,
@@ -58,3 +59,31 @@ def test_what_is_empty_is_left_out():
     for content in ({}, {"vlp_jax": "2"}, {"vlp_jax": "1", "captions": "text"}):
         with pytest.raises(ValueError):
             from_json(content)
+
+
+@pytest.mark.fault("F20")
+@pytest.mark.parametrize(
+    "counts, size",
+    [
+        ([2**62] * 4 + [4], [2, 2]),  # their sum as 64-bit numbers would be 4
+        ([5, -1], [2, 2]),
+        ([10**9], [10**5, 10**5]),
+    ],
+)
+def test_run_lengths_that_lie(counts, size):
+    with pytest.raises(ValueError):
+        from_run_lengths(counts, size)
+
+
+@pytest.mark.fault("F20")
+def test_many_large_masks_are_refused_before_one_is_made():
+    mask = {"size": [5000, 5000], "counts": [25_000_000]}
+    region = {"box": [0, 0, 1, 1], "label": 0, "mask": mask}
+    with pytest.raises(ValueError, match="masks of more than 25,000,000 pixels"):
+        from_json({MARK: "1", "regions": [region] * 2})
+
+
+@pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, -1.0], [float("nan"), 1.0]])
+def test_weights_that_nothing_can_be_drawn_by(weights):
+    with pytest.raises(ValueError, match="caption_weights"):
+        from_json({MARK: "1", "captions": ["a", "b"], "caption_weights": weights})

@@ -103,7 +103,8 @@ class ShardFiles:
             if is_remote(url):
                 data = self._read_remote(url, offset, size)
             else:
-                data = os.pread(self._open[url].number, size, offset)
+                opened = self._open[url]  # held, or it may be closed meanwhile
+                data = os.pread(opened.number, size, offset)
         except MemoryError:
             raise
         except Exception as error:  # OSError here, anything from a driver

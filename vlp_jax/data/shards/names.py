@@ -34,20 +34,21 @@ def find_shards(urls: str | Sequence[str], ending: str) -> tuple[str, ...]:
         urls = [urls] if os.path.exists(urls) else re.split(r"\s+|::", urls.strip())
     if not isinstance(urls, Sequence) or not all(isinstance(u, str) for u in urls):
         raise ConfigError(f"urls is {urls!r}; expected names of files, or one pattern")
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for url in filter(None, urls):
         for name in _names(url, ending):
-            if name in found:
+            place = name if is_remote(name) else os.path.abspath(name)
+            if place in found:
                 raise ConfigError(
                     f"{name} is named twice in urls; each shard counts once (weights "
                     "belong to a mixture)"
                 )
-            found[name] = None
+            found[place] = name
     if not found:
         raise ConfigError(
             f"urls is empty; give for example DIR/{{00000..00331}}{ending}"
         )
-    return tuple(found)
+    return tuple(found.values())
 
 
 def _names(url: str, ending: str) -> list[str]:
@@ -56,7 +57,13 @@ def _names(url: str, ending: str) -> list[str]:
             f"{url!r} would run a command; give paths or URLs of the shards themselves"
         )
     if is_remote(url):
-        return [name for part in braces(url) for name in _remote(part, ending)]
+        try:
+            return [name for part in braces(url) for name in _remote(part, ending)]
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever a driver makes of its network
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise ConfigError(f"{url!r} cannot be listed ({said})") from error
     url = os.path.expanduser(url.removeprefix("file:"))
     if os.path.exists(url):
         return _local(url, ending)

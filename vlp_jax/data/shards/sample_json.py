@@ -9,6 +9,7 @@ Keys without a value are left out. Masks are COCO's uncompressed run lengths: of
 and ones in turn, from the top of the first column down.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,14 @@ def from_json(content: dict[str, Any]) -> dict[str, Any]:
                 Question(str(q["question"]), _strings(q["answers"]), str(q["id"]))
                 for q in content.get("questions", ())
             ),
-            "regions": tuple(map(_region_from_json, content.get("regions", ()))),
+            "regions": _regions_from_json(content.get("regions", ())),
         }
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     if weights and len(weights) != len(found["captions"]):
         raise ValueError("as many caption_weights as captions are expected")
+    if weights and not (min(weights) >= 0 and 0 < sum(weights) < math.inf):
+        raise ValueError(f"caption_weights {weights}")
     return found
 
 
@@ -77,6 +80,13 @@ def _region_to_json(region: Region) -> dict[str, Any]:
     return content
 
 
+def _regions_from_json(regions: list) -> tuple[Region, ...]:
+    masks = [region["mask"]["size"] for region in regions if region.get("mask")]
+    if sum(abs(int(height) * int(width)) for height, width in masks) > MAX_PIXELS:
+        raise ValueError(f"masks of more than {MAX_PIXELS:,} pixels")
+    return tuple(map(_region_from_json, regions))
+
+
 def _region_from_json(content: dict[str, Any]) -> Region:
     x0, y0, x1, y1 = (int(side) for side in content["box"])
     mask = content.get("mask")
@@ -95,10 +105,11 @@ def run_lengths(mask: np.ndarray) -> list[int]:
 def from_run_lengths(counts: list[int], size: list[int]) -> np.ndarray:
     """bool [H, W]; ValueError where the lengths do not fill it."""
     height, width = (int(side) for side in size)
-    lengths = np.array(counts, np.int64)
-    if not 0 <= height * width <= MAX_PIXELS or (lengths < 0).any():
+    if not 0 <= height * width <= MAX_PIXELS:
         raise ValueError(f"a mask of size {size}")
-    if lengths.ndim != 1 or lengths.sum() != height * width:
+    # Python's numbers do not overflow in a sum.
+    lengths = [count for count in counts if isinstance(count, int) and count >= 0]
+    if len(lengths) < len(counts) or sum(lengths) != height * width:
         raise ValueError("run lengths that do not fill their mask")
     flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return flat.reshape((height, width), order="F")

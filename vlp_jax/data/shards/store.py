@@ -20,7 +20,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.logs import say, track
 from vlp_jax.data.shards.files import open_stream, stamp
 from vlp_jax.data.shards.index import index_tar
@@ -46,7 +46,11 @@ class ShardIndex:
         """Mapped, not read; index_tar names them."""
         with open(self.path, "rb") as file:
             about = _read_header(file)
-            # The file may be another one by now, of an equally valid index.
+            if about["crc"] != self.about["crc"]:
+                raise RunError(
+                    f"{self.url} was replaced while it was read, and has another index "
+                    "now; start again, on data that stay as they are"
+                )
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return {
             name: np.frombuffer(mapped, kind, count, offset)

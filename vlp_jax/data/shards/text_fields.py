@@ -1,6 +1,7 @@
 """Which members and JSON keys of a shard's samples are captions."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -63,7 +64,10 @@ class TextFields:
                 f"caption_weights {weights} for captions {names}; give captions, and "
                 "one weight for each of them"
             )
-        if weights is not None and not (min(weights) >= 0 and sum(weights) > 0):
+        numbers = all(isinstance(weight, int | float) for weight in weights or ())
+        if weights is not None and not (
+            numbers and min(weights) >= 0 and 0 < sum(weights) < math.inf
+        ):
             raise ConfigError(
                 f"caption_weights is {weights}; expected positive numbers"
             )

@@ -137,7 +137,12 @@ class ShardWriter:
 
     def missing(self) -> list[int]:
         """The shards that are not there yet."""
-        return [k for k in range(self.count) if not self._path(k, ".tar").exists()]
+        ends = (".tar", ".json")
+        return [
+            k
+            for k in range(self.count)
+            if not all(self._path(k, end).exists() for end in ends)
+        ]
 
     def run(self) -> Counts:
         """Writes what is missing; the counts of all shards, earlier ones too.

@@ -121,7 +121,7 @@ class ImageFolder:
         else:
             self._index_classes(images, tuple(templates), class_names)
         self.dropped = +self.dropped  # without the zeros
-        self._take_fingerprint(self.root.resolve().name)
+        self._take_fingerprint("folder")  # whatever its name, here or elsewhere
 
     def _take_fingerprint(self, part: str) -> None:
         """Names, order and captions; caption files and pictures are not opened."""
