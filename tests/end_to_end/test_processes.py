@@ -6,13 +6,14 @@ too. One run is begun by two processes, carried on by one and ended by two again
 
 import csv
 import json
+import os
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.end_to_end.several import explicit, free_port, run_two, slurm
+from tests.end_to_end.several import run_two, slurm, start_together
 from vlp_jax.cli import LOST_ANOTHER
 from vlp_jax.core.logs import read_rows
 from vlp_jax.data.sources.digit_scenes import DigitScenes
@@ -177,22 +178,34 @@ def test_an_error_of_one_process_is_said_by_it_and_ends_all(program, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.fault("F4")
-def test_a_process_that_is_killed_ends_the_other_with_an_explanation(program, tmp_path):
-    workdir, port = tmp_path / "run", free_port()
+def test_a_process_that_is_killed_ends_the_other_and_a_restart_goes_on(
+    program, tmp_path
+):
+    workdir = tmp_path / "run"
+    flags = ("train", f"--config={TINY}", f"--workdir={workdir}")
+
+    def legs(stop: int, **together) -> list:
+        more = ("--config.steps=100000", f"--config.stop_after={stop}")
+        started = start_together(program, *flags, *more, devices=1, **together)
+        return [program.wait(process).check() for process in started]
+
+    legs(5)
     # Without saves: a process lost in the middle of one is noticed by its heartbeat.
     never = ("--config.steps=100000", "--config.checkpoint.every=100000")
-    flags = (f"--config={TINY}", f"--workdir={workdir}", *never)
-    first, second = (
-        program.start(
-            "train", *flags, VLP_HEARTBEAT_TIMEOUT="10", **explicit(index, port)
-        )
-        for index in range(2)
-    )
+    first, second = start_together(program, *flags, *never, devices=1)
     deadline = time.monotonic() + 200
-    while len(read_rows(workdir)) < 2:
+    while read_rows(workdir)[-1]["step"] < 9:
         assert time.monotonic() < deadline and first.poll() is None
         time.sleep(0.1)
     program.kill(second)
+    killed = time.monotonic()
     found = program.wait(first)
+    assert time.monotonic() - killed < 10 + 5 + 15  # heartbeat, and time to end
     assert found.code == 1
     assert found.err.rstrip().splitlines()[-1] == f"error: {LOST_ANOTHER}"
+    with pytest.raises(ProcessLookupError):  # nothing of it is left
+        os.killpg(first.pid, 0)
+    again, _ = legs(10)
+    assert "going on from step 5 of" in again.out
+    steps = [row["step"] for row in read_rows(workdir)]
+    assert steps == [3, 5, 6, 9, 10]
