@@ -55,6 +55,20 @@ def test_stop_after_changes_the_last_step_alone():
     assert settings.make_plan(config(stop_after=99)).last_step == 10
 
 
+def test_the_best_step_is_among_those_that_are_evaluated():
+    chosen = config()
+    chosen.evaluation.evaluators.retrieval = recipe.evaluator("retrieval")
+    chosen.checkpoint.update(keep_best="retrieval/recall", every=10)
+    for every in (None, 0, 15):
+        chosen.evaluation.every = every
+        with pytest.raises(
+            ConfigError, match="expected a multiple of checkpoint.every"
+        ):
+            settings.check_settings(chosen)
+    chosen.evaluation.every = 20
+    settings.check_settings(chosen)
+
+
 def test_epochs_stand_in_for_steps():
     chosen = config(batch_size=100, epochs=2.5)
     assert steps_of(chosen, 1000) == 25  # in place of the recipe's own steps

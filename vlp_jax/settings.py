@@ -25,6 +25,13 @@ def check_settings(config: ConfigDict) -> None:
     if config.checkpoint.keep_best is not None:
         evaluator = config.checkpoint.keep_best.split("/")[0]
         lookup(config.evaluation.evaluators, evaluator, "checkpoint.keep_best")
+        every, saved = config.evaluation.every or 0, config.checkpoint.every
+        if not every or every % saved:
+            raise ConfigError(
+                f"checkpoint.keep_best needs evaluations at steps that are saved: "
+                f"evaluation.every is {every}, expected a multiple of checkpoint.every "
+                f"= {saved}"
+            )
     check_range("evaluation.every", config.evaluation.every, 0)
     check_range("evaluation.batch_size", config.evaluation.batch_size, 1)
     check_range("ema_decay", config.ema_decay, 0, 1)

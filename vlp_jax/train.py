@@ -27,18 +27,18 @@ def main() -> None:
             "--workdir=runs/quickstart"
         )
     from vlp_jax.checkpoint.lock import Lock
-
-    with Lock(workdir):
-        _train(config, workdir)
-
-
-def _train(config, workdir: str) -> None:
-    import jax
-
-    from vlp_jax.runs import TrainingRun
     from vlp_jax.training.signals import Preemption
 
     preemption = Preemption()
+    with Lock(workdir):
+        _train(config, workdir, preemption)
+
+
+def _train(config, workdir: str, preemption) -> None:
+    import jax
+
+    from vlp_jax.runs import TrainingRun
+
     run = TrainingRun(config, workdir, flags.FLAGS.strict, flags.FLAGS.accept_changes)
     say(f"vlp_jax.train  {config.name or cli.config_file()}", style="bold")
     mesh = ", ".join(f"{axis} {size}" for axis, size in run.mesh.shape.items())
