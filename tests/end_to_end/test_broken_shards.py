@@ -73,6 +73,7 @@ def in_turns(program, config, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.long
 @pytest.mark.fault("F6")
 @pytest.mark.fault("F11")
 def test_every_number_of_processes_reads_the_same_samples(alone, in_turns):
@@ -86,6 +87,7 @@ def test_every_number_of_processes_reads_the_same_samples(alone, in_turns):
     assert len({i for ids in expected for i in ids}) > 100
 
 
+@pytest.mark.long
 @pytest.mark.fault("F6")
 @pytest.mark.fault("F11")
 def test_losses_and_counts_of_bad_samples_agree(alone, in_turns):

@@ -166,6 +166,7 @@ def test_one_step_that_is_not_finite_is_skipped_and_counted(program, tmp_path):
     assert (int(last["training/step"]), int(last["training/nonfinite"])) == (8, 0)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F10")
 def test_a_rollback_is_the_same_in_a_run_that_was_killed(program, tmp_path):
     flags = ("train", POISONED, f"{POISON}=(11, 12, 13, 31)")
