@@ -13,6 +13,7 @@ from tests.end_to_end.test_resume import TINY, checkpoint, last_row, rows
 WITHIN = 15  # seconds; it takes two or so, most of them to write the checkpoint
 
 
+@pytest.mark.long
 @pytest.mark.fault("F12")
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads /proc")
 def test_a_killed_worker_ends_the_run_and_a_restart_is_exact(

@@ -319,6 +319,7 @@ def test_a_recipe_with(program, recipe_file, tmp_path, case):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 @pytest.mark.fault("F16")
 def test_a_run_that_has_begun_loses_nothing(program, recipe_file, tmp_path):
     """A wrong command leaves it alone; the right one then goes on from its step."""

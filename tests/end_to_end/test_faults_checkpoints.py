@@ -230,6 +230,7 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F8")
 def test_a_full_disk_and_the_same_command_with_more_room(program, tiny_run, tmp_path):
     disk = tmp_path / "disk"

@@ -83,6 +83,7 @@ def test_a_tfds_dataset_trains(program, recipe_file, data_dir, tmp_path):
     assert found.err == ""
 
 
+@pytest.mark.long
 def test_zero_shot_and_retrieval_on_tfds(evaluate, data_dir, tmp_path):
     data = "kind=tfds", "name=tiny_scenes", f"root={data_dir}"
     found = evaluate("image_classes", *data, "split=train[:30]")
@@ -125,6 +126,7 @@ def test_retrieval_on_karpathys_test_split(evaluate, tmp_path):
     assert over_texts == pytest.approx(round(over_texts), abs=1e-3)
 
 
+@pytest.mark.long
 def test_zero_shot_on_imagenets_folders(evaluate, tmp_path):
     names = list(imagenet_names())[:6]
     for index in range(24):
