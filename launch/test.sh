@@ -8,4 +8,5 @@ source launch/environment.sh
 install tests/requirements.txt
 ruff check .
 ruff format --check .
-python -m pytest --durations=15 "$@"
+# Two processes: half of the time goes to compilations, which one core makes.
+python -m pytest --durations=15 --numprocesses=2 --dist=loadfile "$@"

@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_collection_modifyitems(config, items):
-    COUNTS.collected(items)
+    faults.collected(items)
     if config.getoption("--all"):
         return
     skip = pytest.mark.skip(reason="long; run with --all")

@@ -38,25 +38,27 @@ FAULTS = {
 }
 
 
+def collected(items) -> None:
+    """Each test takes its faults along; its report may come from another process."""
+    for item in items:
+        names = {mark.args[0] for mark in item.iter_markers("fault")}
+        unknown = names - FAULTS.keys()
+        assert not unknown, f"{item.nodeid}: no such fault {unknown}"
+        item.user_properties.extend(("fault", name) for name in sorted(names))
+
+
 class Counts:
     """Outcomes of the tests of this run, by fault."""
 
     def __init__(self):
         self.found: dict[str, Counter] = defaultdict(Counter)
-        self._faults: dict[str, set[str]] = {}
-
-    def collected(self, items) -> None:
-        for item in items:
-            names = {mark.args[0] for mark in item.iter_markers("fault")}
-            unknown = names - FAULTS.keys()
-            assert not unknown, f"{item.nodeid}: no such fault {unknown}"
-            self._faults[item.nodeid] = names
 
     def reported(self, report) -> None:
         """A test counts once: by its call, or by the phase that ended it before."""
         if report.when == "call" or (report.when == "setup" and not report.passed):
-            for name in self._faults.get(report.nodeid, ()):
-                self.found[name][report.outcome] += 1
+            for kind, name in report.user_properties:
+                if kind == "fault":
+                    self.found[name][report.outcome] += 1
 
     def line(self, name: str) -> str:
         counts = self.found.get(name)

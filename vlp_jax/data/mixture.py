@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vlp_jax.core.types import Example, Source
+from vlp_jax.data.parts import locate
 
 
 class Mixture:
@@ -35,6 +36,5 @@ class Mixture:
 
     def __getitem__(self, index: int) -> Example:
         """Raises BadSample as the source of the sample does."""
-        number = int(np.searchsorted(self._ends, index, "right"))
-        start = int(self._ends[number - 1]) if number else 0
-        return self._list[number][index - start]
+        number, own = locate(self._ends, index)
+        return self._list[number][own]

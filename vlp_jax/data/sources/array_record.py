@@ -5,18 +5,17 @@ feature, the captions are texts in another. TensorFlow is not needed.
 """
 
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.types import Example
-from vlp_jax.data.classes import Classes
-from vlp_jax.data.columns import Columns
 from vlp_jax.data.fingerprint import digest
+from vlp_jax.data.parts import locate
 from vlp_jax.data.recent import Recent
 from vlp_jax.data.shards.files import ShardFiles, stamp
-from vlp_jax.data.shards.names import common_folder, find_shards, is_remote
+from vlp_jax.data.shards.names import is_remote
+from vlp_jax.data.sources.records import RecordFiles
 from vlp_jax.data.tf_example import parse
 
 OPEN_FILES = 64
@@ -43,37 +42,19 @@ class _File:
             return self.reader.read([index])[0]
 
 
-class ArrayRecord:
+class ArrayRecord(RecordFiles):
     """A random-access source over ArrayRecord files on this machine.
 
-    Args:
-      urls: the files: a folder, 'DIR/train-{00000..00063}.array_record', a pattern.
-      image_column: the feature with the encoded picture.
-      caption_column: the feature with the text or texts, such as 'captions/text'.
-      label_column: the feature with the label.
-      class_names: names of the labels; records without captions are then captioned
-        from `templates`.
-      templates: captions of labels; '{}' stands for the class name.
+    Columns are features of the records, such as 'captions/text' (see RecordFiles). The
+    fingerprint rests on the size and the end of each file, not on all its bytes.
     """
 
-    def __init__(
-        self,
-        urls: str | Sequence[str],
-        image_column: str = "image",
-        caption_column: str = "caption",
-        label_column: str | None = None,
-        class_names: tuple[str, ...] | None = None,
-        templates: tuple[str, ...] = ("a photo of a {}",),
-    ):
-        self._paths = find_shards(urls, ".array_record")
-        folder, self._names = common_folder(self._paths)
-        self.name = f"array_record/{folder.rpartition('/')[2]}"
-        self.class_names = tuple(class_names or ())
-        classes = Classes(self.class_names, tuple(templates))
-        self.columns = Columns(image_column, caption_column, label_column, classes)
+    kind, ending = "array_record", ".array_record"
+
+    def _open_files(self) -> None:
         self._open = Recent(_File, OPEN_FILES)
         self.fingerprint, sizes = {}, []
-        for name, path in zip(self._names, self._paths, strict=True):
+        for name, path in zip(self._names, self._urls, strict=True):
             sizes.append(self._look_at(path))
             size = stamp(path)["size"]
             end = ShardFiles().read(path, max(0, size - END), min(size, END))
@@ -98,12 +79,12 @@ class ArrayRecord:
 
     def _check_columns(self) -> None:
         """ConfigError where the first record has not what the settings name."""
-        number = int(np.searchsorted(self._ends, 0, side="right"))
+        number, _ = locate(self._ends, 0)
         try:
-            known = parse(self._open[self._paths[number]][0])
+            known = parse(self._open[self._urls[number]][0])
         except Exception as error:
             raise ConfigError(
-                f"{self._paths[number]}: its records are no tf.train.Example ({error})"
+                f"{self._urls[number]}: its records are no tf.train.Example ({error})"
             ) from None
         self.columns.used(known, self.name)
 
@@ -112,12 +93,9 @@ class ArrayRecord:
 
     def __getitem__(self, index: int) -> Example:
         """Raises BadSample when the record cannot be used."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"{index} of {len(self):,} samples")
-        number = int(np.searchsorted(self._ends, index, side="right"))
-        row = index - int(self._ends[number - 1] if number else 0)
+        number, row = locate(self._ends, index)
         try:
-            record = parse(self._open[self._paths[number]][row])
+            record = parse(self._open[self._urls[number]][row])
         except MemoryError:
             raise
         except Exception as error:  # from C++: RuntimeError, IndexError, ValueError

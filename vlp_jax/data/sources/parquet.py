@@ -6,7 +6,6 @@ turns them into shards, which can be.
 """
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,12 +13,11 @@ import numpy as np
 
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.types import Example
-from vlp_jax.data.classes import Classes
-from vlp_jax.data.columns import Columns
 from vlp_jax.data.fingerprint import digest
+from vlp_jax.data.parts import locate
 from vlp_jax.data.recent import Recent
 from vlp_jax.data.shards.files import ShardFiles, open_stream, stamp
-from vlp_jax.data.shards.names import common_folder, find_shards
+from vlp_jax.data.sources.records import RecordFiles
 
 OPEN_FILES = 32
 MAX_GROUP = 2**31  # bytes of a row group, unpacked
@@ -46,18 +44,11 @@ class _File:
             return self.file.read_row_group(number, columns, use_threads=False)
 
 
-class Parquet:
-    """A random-access source over Parquet files.
+class Parquet(RecordFiles):
+    """A random-access source over Parquet files, local or remote (fsspec).
 
-    Args:
-      urls: the files: a folder, 'DIR/train-{00000..00063}.parquet', a pattern; paths
-        or s3://, gs://, https:// (fsspec).
-      image_column: bytes of pictures, or {'bytes': ..., 'path': ...}.
-      caption_column: texts or lists of texts.
-      label_column: numbers of classes.
-      class_names: names of the labels; files without captions are then captioned
-        from `templates`.
-      templates: captions of labels; '{}' stands for the class name.
+    The picture is bytes, or {'bytes': ..., 'path': ...}; captions are texts or lists
+    of texts (see RecordFiles for the settings).
 
     `blocks`: how many samples there are up to the end of each row group; `remote`, as
     one of them costs as much as a request. Up to 32 stay in memory, of 4 GiB together:
@@ -65,23 +56,10 @@ class Parquet:
     sizes and footers of the files, not on all their bytes.
     """
 
+    kind, ending = "parquet", ".parquet"
     remote = True
 
-    def __init__(
-        self,
-        urls: str | Sequence[str],
-        image_column: str = "image",
-        caption_column: str = "caption",
-        label_column: str | None = None,
-        class_names: tuple[str, ...] | None = None,
-        templates: tuple[str, ...] = ("a photo of a {}",),
-    ):
-        self._urls = find_shards(urls, ".parquet")
-        folder, self._names = common_folder(self._urls)
-        self.name = f"parquet/{folder.rpartition('/')[2]}"
-        self.class_names = tuple(class_names or ())
-        classes = Classes(self.class_names, tuple(templates))
-        self.columns = Columns(image_column, caption_column, label_column, classes)
+    def _open_files(self) -> None:
         _arrow()
         with ThreadPoolExecutor(THREADS) as pool:
             found = list(pool.map(self._look_at, self._urls))
@@ -133,10 +111,7 @@ class Parquet:
 
     def __getitem__(self, index: int) -> Example:
         """Raises BadSample when the row cannot be used."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"{index} of {len(self):,} samples")
-        number = int(np.searchsorted(self.blocks, index, side="right"))
-        row = index - int(self.blocks[number - 1] if number else 0)
+        number, row = locate(self.blocks, index)
         name = self._names[self._groups[number][0]]
         try:
             table = self._tables[number]

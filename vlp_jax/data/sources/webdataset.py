@@ -21,6 +21,7 @@ from vlp_jax.core.types import Example
 from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import LIMITS
 from vlp_jax.data.fingerprint import digest
+from vlp_jax.data.parts import locate
 from vlp_jax.data.recent import Recent
 from vlp_jax.data.shards.files import ShardFiles
 from vlp_jax.data.shards.index import JSON, LABEL, PICTURES, UNKNOWN, ending_of
@@ -189,14 +190,12 @@ class WebDataset:
 
     def __getitem__(self, index: int) -> Example:
         """Raises BadSample when the picture or the captions cannot be used."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"{index} of {len(self):,} samples")
-        number = int(np.searchsorted(self.blocks, index, side="right"))
+        number, own = locate(self.blocks, index)
         try:
             shard = self._open[number]
         except (OSError, ValueError) as error:  # somebody deleted its index
             raise BadSample("image_unreadable", f"index of a shard: {error}") from error
-        row = shard.row(index - int(self.blocks[number - 1] if number else 0))
+        row = shard.row(own)
         name = f"{self._shard_names[number]}/{shard.key(row)}"
         return dataclasses.replace(self._example(shard, row), name=name)
 
