@@ -47,6 +47,7 @@ def main() -> None:
         arguments.shard_size,
         arguments.workers,
         arguments.check,
+        build.settings(block),
     )
     there = writer.count - len(writer.missing())
     known = f", {there:,} of them there already" if there else ""

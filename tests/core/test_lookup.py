@@ -83,3 +83,19 @@ def test_the_fields_of_a_module_are_its_settings():
     assert call(Module, {"width": 8}, "module").depth == 1
     with pytest.raises(ConfigError, match="no setting 'name'"):
         call(Module, {"width": 8, "name": "mine"}, "module")
+
+
+def test_values_of_another_type_than_the_signature_says():
+    def build(width: int, rate: float = 1.0, name: str | None = None, *, free=None):
+        return width, rate, name, free
+
+    assert call(build, {"width": 3, "rate": 2, "free": 5}, "tower") == (3, 2, None, 5)
+    for keywords, said in [
+        ({"width": 3, "name": 5}, "tower: name is 5 (int); expected str"),
+        ({"width": "3"}, "tower: width is '3' (str); expected int"),
+        ({"width": True}, "tower: width is True (bool); expected int"),
+        ({"width": 3, "rate": "x"}, "tower: rate is 'x' (str); expected float"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            call(build, keywords, "tower")
+        assert str(caught.value) == said

@@ -40,6 +40,11 @@ def say(text: str = "", style: str | None = None) -> None:
     console.print(text, style=style, markup=False)
 
 
+def shortened(text: str, most: int) -> str:
+    """A text of which at most so many characters are shown."""
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def size_of(source: Source) -> str:
     """'1,000 samples (left out: 3 caption_missing)'."""
     dropped = getattr(source, "dropped", None) or {}

@@ -2,6 +2,8 @@
 
 import difflib
 import inspect
+import types
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -41,7 +43,7 @@ def call(
 
     `given` are objects that the builder may ask for by name (a mesh, a tokenizer).
     A keyword that is set but that the builder lacks is a ConfigError, and so is a
-    required one that is missing.
+    required one that is missing, or a number where its signature says text.
     """
     parameters = parameters_of(builder)
     set_keywords = {k: v for k, v in keywords.items() if v is not None}
@@ -56,4 +58,24 @@ def call(
     for key, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and key not in arguments:
             raise ConfigError(f"{what} needs the setting {key!r}, which is not given")
+    for key, value in set_keywords.items():
+        _check_type(f"{what}: {key}", value, parameters[key].annotation)
     return builder(**arguments)
+
+
+PLAIN = (bool, int, float, str)
+
+
+def _check_type(name: str, value: Any, annotation: Any) -> None:
+    """ConfigError for a value of another plain type than a plain annotation names."""
+    union = isinstance(annotation, types.UnionType)
+    kinds = set(typing.get_args(annotation) if union else [annotation])
+    kinds -= {types.NoneType}
+    if not kinds or not kinds <= set(PLAIN) or type(value) in kinds:
+        return
+    if type(value) is int and float in kinds:
+        return
+    expected = " or ".join(sorted(kind.__name__ for kind in kinds))
+    raise ConfigError(
+        f"{name} is {value!r} ({type(value).__name__}); expected {expected}"
+    )

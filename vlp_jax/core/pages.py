@@ -13,19 +13,21 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+ASSETS = Path(__file__).parent / "assets"
 TINY = 64  # pictures up to this side are shown with their pixels, as PNG
 THUMBNAIL = 192  # larger ones are reduced to this side, as JPEG
 
 
 def render(template: Path, **values: Any) -> str:
-    """A template with its values; it may include the files beside it."""
+    """A template with its values; it may use the files beside it and page.html."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent),
+        loader=jinja2.FileSystemLoader([template.parent, ASSETS]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["number"] = "{:,}".format
     return environment.get_template(template.name).render(**values).lstrip()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vlp_jax.core.logs import shortened
 from vlp_jax.core.pages import data_uri, render, write_text
 from vlp_jax.data.check import BAD_SHOWN, Survey, histogram
 
@@ -60,19 +61,19 @@ def _section(name: str, survey: Survey, numbers: dict[str, Any]) -> dict[str, An
                 "name": good.name,
                 "size": f"{good.width} x {good.height}",
                 "picture": data_uri(good.shown[0]),
-                "captions": [_shortened(text) for text in good.shown[1]],
+                "captions": [shortened(text, CAPTION_SHOWN) for text in good.shown[1]],
             }
             for good in survey.shown
         ],
         "bad": [
-            {"name": bad.name, "cause": bad.cause, "detail": _shortened(bad.detail)}
+            {
+                "name": bad.name,
+                "cause": bad.cause,
+                "detail": shortened(bad.detail, CAPTION_SHOWN),
+            }
             for bad in survey.bad_shown[:BAD_SHOWN]
         ],
     }
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= CAPTION_SHOWN else f"{text[:CAPTION_SHOWN]} ..."
 
 
 def _chart(what: str, values: list[float], found: dict[str, float]) -> dict[str, Any]:

@@ -32,6 +32,9 @@ def test_braces_expand_as_in_a_shell(text, words):
         ("{0..1", "opens a brace"),
         ("{0..99999999}", "names 99,999,999 files"),
         ("{0..9999}{0..9999}", "names more than 1,000,000 files"),
+        ("{" + ",".join(["{0..999999}"] * 50) + "}", "names more than 1,000,000 files"),
+        ("{0.." + "9" * 5000 + "}", "has a number of more than 18 digits"),
+        ("{" * 1500 + "}" * 1500, "has 1,500 braces; expected at most 100"),
     ],
 )
 def test_braces_that_are_refused(text, said):

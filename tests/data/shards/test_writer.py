@@ -169,6 +169,7 @@ def test_a_folder_belongs_to_one_source_and_its_settings(tmp_path):
     refused("begun with other data.*1 changed: all", Listed(*[example(7)] * 4))
     refused("source 'listed'", Listed(*source.examples, name="another"))
     refused("check True", check=False)
+    refused("settings.image_column None", settings={"image_column": "jpg"})
     refused("shard_size is 0", shard_size=0)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "00000.tar").write_bytes(b"")
@@ -184,7 +185,8 @@ def test_two_at_once(tmp_path):
     with open(tmp_path / ".prepare.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="another prepare is writing"):
-            ShardWriter(source, tmp_path).run()
+            ShardWriter(source, tmp_path)
+    assert not (tmp_path / "prepare.json").exists()
     assert ShardWriter(source, tmp_path).run().samples == 1
 
 
@@ -207,6 +209,18 @@ def test_a_full_disk_is_explained_and_leaves_no_half_shard(tmp_path, monkeypatch
         "00000.tar",
         "prepare.json",
     ]
+
+
+def test_counts_that_cannot_be_written_are_explained(tmp_path):
+    writer = ShardWriter(Listed(example(0)), tmp_path)
+    (tmp_path / "summary.json").mkdir()
+    with pytest.raises(RunError, match="summary.json.* cannot be read or written"):
+        writer.run()
+    (tmp_path / "summary.json").rmdir()
+    assert ShardWriter(Listed(example(0)), tmp_path).run().samples == 1
+    (tmp_path / "other" / "prepare.json").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="cannot be written to: Is a directory"):
+        ShardWriter(Listed(example(0)), tmp_path / "other")
 
 
 def test_nothing_usable(tmp_path):

@@ -7,9 +7,11 @@ import re
 from collections.abc import Sequence
 
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.logs import shortened
 
-MAX_NAMES = 1_000_000
-RANGE = re.compile(r"(\d+)\.\.(\d+)")
+SHOWN = 60  # characters of a pattern in an error
+MAX_NAMES, MAX_BRACES, MAX_DIGITS = 1_000_000, 100, 18
+RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 REMOTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -126,6 +128,11 @@ def _nothing(name: str, ending: str) -> list[str]:
 
 def braces(text: str) -> list[str]:
     """'{a,b}{01..03}' -> the six words, as a shell expands them."""
+    if text.count("{") > MAX_BRACES:
+        raise ConfigError(
+            f"urls: {shortened(text, SHOWN)!r} has {text.count('{'):,} braces; "
+            f"expected at most {MAX_BRACES}"
+        )
     start, end = _outer(text)
     if start < 0:
         return [text]
@@ -138,16 +145,24 @@ def braces(text: str) -> list[str]:
         if len(parts) == 1:  # '{x}' stands for itself
             choices = ["{" + word + "}" for word in braces(inside)]
         else:
-            choices = [word for part in parts for word in braces(part)]
+            words = (word for part in parts for word in braces(part))
+            choices = list(itertools.islice(words, MAX_NAMES + 1))
     rests = braces(after)
     if len(choices) * len(rests) > MAX_NAMES:
-        raise ConfigError(f"urls: {text!r} names more than {MAX_NAMES:,} files")
+        raise ConfigError(
+            f"urls: {shortened(text, SHOWN)!r} names more than {MAX_NAMES:,} files"
+        )
     pairs = itertools.product(choices, rests)
     return [before + choice + rest for choice, rest in pairs]
 
 
 def _range(first: str, last: str) -> list[str]:
     """Both ends included, padded with zeros to the longer of two padded numbers."""
+    if max(len(first), len(last)) > MAX_DIGITS:
+        raise ConfigError(
+            f"urls: '{shortened(first, SHOWN)}..' in braces has a number of more than "
+            f"{MAX_DIGITS} digits"
+        )
     low, high = int(first), int(last)
     if abs(high - low) >= MAX_NAMES:
         raise ConfigError(f"urls: {{{first}..{last}}} names {abs(high - low):,} files")
@@ -169,7 +184,9 @@ def _outer(text: str) -> tuple[int, int]:
             if depth == 0:
                 return start, at
     if depth:
-        raise ConfigError(f"urls: {text!r} opens a brace that it does not close")
+        raise ConfigError(
+            f"urls: {shortened(text, SHOWN)!r} opens a brace that it does not close"
+        )
     return -1, -1
 
 

@@ -15,10 +15,11 @@ import os
 import tarfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -77,8 +78,10 @@ class ShardWriter:
       shard_size: samples of a shard.
       workers: threads, each at a shard of its own.
       check: whether every picture is decoded first, to leave broken ones out.
+      settings: what the source was made with, such as the names of its columns.
 
-    Raises ConfigError when the folder holds anything else.
+    Raises ConfigError when the folder holds anything else, or another process is
+    writing to it.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class ShardWriter:
         shard_size: int = 10_000,
         workers: int = 4,
         check: bool = True,
+        settings: Mapping[str, Any] | None = None,
     ):
         check_range("shard_size", shard_size, 1)
         check_range("workers", workers, 1)
@@ -97,13 +101,27 @@ class ShardWriter:
         self._stop = threading.Event()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / LOCK).touch()
+            self._lock = self._locked()
+            with ExitStack() as undo:
+                undo.enter_context(self._lock)
+                self._take(dict(settings or {}))
+                undo.pop_all()
         except OSError as error:
             problem = f"{folder} cannot be written to: {error.strerror}"
             raise ConfigError(f"{problem}; name another folder") from None
-        self._take()
 
-    def _take(self) -> None:
+    def _locked(self) -> IO:
+        """The open file with the lock, which the system lifts when it is closed."""
+        lock = open(self.folder / LOCK, "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            problem = f"another prepare is writing to {self.folder}"
+            raise ConfigError(f"{problem}; wait for it") from None
+        return lock
+
+    def _take(self, settings: dict[str, Any]) -> None:
         """Makes sure that the folder is ours."""
         path = self.folder / IDENTITY
         own = {
@@ -114,6 +132,8 @@ class ShardWriter:
             "class_names": list(self.source.class_names),
             "fingerprint": dict(self.source.fingerprint),
         }
+        own |= {f"settings.{key}": value for key, value in settings.items()}
+        own = json.loads(json.dumps(own))  # tuples are lists there
         if not path.exists():
             if any(self.folder.glob("*.tar")):
                 problem = f"{self.folder} holds shards that prepare has not begun"
@@ -126,7 +146,9 @@ class ShardWriter:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ConfigError(f"{path} is damaged; name another folder") from None
         said = [
-            f"{k} {found.get(k)!r}" for k in own if k in found and found[k] != own[k]
+            f"{key} {found.get(key)!r}"
+            for key in sorted((own.keys() | found.keys()) - {"fingerprint"})
+            if found.get(key) != own.get(key)
         ]
         if said or changed:
             raise ConfigError(
@@ -145,31 +167,29 @@ class ShardWriter:
         ]
 
     def run(self) -> Counts:
-        """Writes what is missing; the counts of all shards, earlier ones too.
-
-        Raises ConfigError when another process is doing it.
-        """
-        with open(self.folder / LOCK, "w") as lock:  # the system lifts it at the end
+        """Writes what is missing; the counts of all shards, earlier ones too."""
+        with self._lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                problem = f"another prepare is writing to {self.folder}"
-                raise ConfigError(f"{problem}; wait for it") from None
-            return self._run()
+                self._write_missing()
+                return self._conclude()
+            except OSError as error:
+                place = error.filename or self.folder
+                problem = f"{place} cannot be read or written: {error.strerror}"
+                raise RunError(f"{problem}; the same command goes on") from None
 
-    def _run(self) -> Counts:
+    def _write_missing(self) -> None:
         missing = self.missing()
         with ThreadPoolExecutor(self.workers) as pool:
             work = [pool.submit(self._write_shard, k) for k in missing]
             try:
                 for done in track(as_completed(work), len(work), "shards written"):
                     done.result()
-            except OSError as error:
-                problem = f"{self.folder} cannot be written: {error.strerror}"
-                raise RunError(f"{problem}; the same command goes on") from None
             finally:  # on an interrupt too
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
+
+    def _conclude(self) -> Counts:
+        """The index of all shards, and the counts."""
         total = self._total()
         if total.samples:
             shards = [str(self._path(k, ".tar")) for k in range(self.count)]
