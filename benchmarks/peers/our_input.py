@@ -35,13 +35,15 @@ def batches(task: dict, decoder: str, workers: int):
 
 
 def plain(task: dict):
-    """The same crops without a loader: files, Pillow and a pool of threads."""
+    """The same without a loader: captions, files, Pillow and a pool of threads."""
     paths = sorted(Path(task["folder"]).rglob("*.jpg"))
     crop, size = RandomResizedCrop(task["size"]), (task["size"],) * 2
 
     def read(position: int) -> np.ndarray:
         rng = np.random.default_rng((0, position))
-        with open(paths[position % len(paths)], "rb") as file:
+        path = paths[position % len(paths)]
+        path.with_suffix(".txt").read_text()
+        with open(path, "rb") as file:
             image = Image.open(file).convert("RGB")
         image = image.crop(crop.box(*image.size, rng))
         return np.asarray(image.resize(size, Image.Resampling.BICUBIC))

@@ -1,15 +1,15 @@
 """Batches for this process, from any step on."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import grain
 import numpy as np
 
 from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, RunError
-from vlp_jax.data.workers import Workers, read_samples
+from vlp_jax.data.workers import Sample, Workers, stack
 from vlp_jax.parallel.sharding import Share
 
 CHUNK = 16  # samples read in one go: what handing over costs is shared by so many
@@ -42,7 +42,7 @@ class _Chunks:
     def __len__(self) -> int:
         return np.iinfo(np.int32).max * len(self.pieces)  # endless
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> list[Sample]:
         step, piece = divmod(index, len(self.pieces))
         first = (self.first_step + step) * self.batch_size
         try:
@@ -53,8 +53,9 @@ class _Chunks:
             raise RunError(f"reading the data failed with {error!r}") from error
 
 
-def _joined(pieces: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
+def _joined(pieces: Sequence[Sequence[Sample]]) -> Sample:
+    """A batch; nothing is copied before, or after."""
+    return stack(list(itertools.chain.from_iterable(pieces)))
 
 
 class Loader:
@@ -85,7 +86,7 @@ class Loader:
     def batches(self, first_step: int) -> Iterator[HostBatch]:
         """The batches of steps first_step, first_step + 1, ..., without end."""
         if not self.workers:
-            yield from self._batches(first_step, partial(read_samples, self.samples))
+            yield from self._batches(first_step, self._read)
             return
         workers = Workers(self.samples, self.workers, self.threads)
         batches = self._batches(first_step, workers.read)
@@ -96,6 +97,9 @@ class Loader:
         finally:
             workers.close()  # first: threads wait for what they read
             batches.close()
+
+    def _read(self, positions: Sequence[int]) -> list[Sample]:
+        return [self.samples[position] for position in positions]
 
     def _batches(self, first_step: int, read: Callable) -> Iterator[HostBatch]:
         """The batches of chunks that `read` gets for their positions."""

@@ -25,12 +25,18 @@ from vlp_jax.core.errors import ConfigError, RunError
 AGAIN = "the same command goes on from the newest checkpoint"
 
 
-def read_samples(
-    samples: Any, positions: Sequence[int], in_order=map
-) -> dict[str, np.ndarray]:
-    """The samples at `positions`, each key stacked; `in_order` may be a pool's map."""
-    read = list(in_order(samples.__getitem__, positions))
-    return {key: np.stack([sample[key] for sample in read]) for key in read[0]}
+Sample = dict[str, np.ndarray]
+
+
+def stack(samples: Sequence[Sample]) -> Sample:
+    """Samples as one: arrays [n, ...]."""
+    return {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
+
+
+def unstack(stacked: Sample) -> list[Sample]:
+    """What `stack` was given; views."""
+    rows = zip(*stacked.values(), strict=True)
+    return [dict(zip(stacked, row, strict=True)) for row in rows]
 
 
 class Workers:
@@ -77,8 +83,8 @@ class Workers:
         self._processes.append(process)
         return ours
 
-    def read(self, positions: Sequence[int]) -> dict[str, np.ndarray]:
-        """What read_samples gives, from whichever worker is free; thread-safe."""
+    def read(self, positions: Sequence[int]) -> list[Sample]:
+        """The samples, from whichever worker is free; thread-safe."""
         process, end = self._idle.get()
 
         def exchange():
@@ -96,7 +102,7 @@ class Workers:
         for cause, some in names.items():
             for name in some:
                 self.samples.remember_bad(cause, name)
-        return arrays
+        return unstack(arrays)
 
     def _ask(self, process: subprocess.Popen, exchange):
         try:
@@ -147,7 +153,7 @@ def _receive(end: Connection) -> Any:
 def _answer(samples: Any, positions: Sequence[int], in_order) -> Any:
     """(arrays, names of bad samples), or the exception that the run should end with."""
     try:
-        arrays = read_samples(samples, positions, in_order)
+        arrays = stack(list(in_order(samples.__getitem__, positions)))
         # Tuples first: other threads may be adding a name.
         names = {c: tuple(some) for c, some in tuple(samples.bad_names.items())}
         return arrays, names
