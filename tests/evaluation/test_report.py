@@ -1,50 +1,11 @@
 """The HTML report is one safe, self-contained file, whatever is put into it."""
 
-from html.parser import HTMLParser
-
 import numpy as np
 import pytest
 
+from tests.core.parsed_page import EVIL, Page, picture
 from vlp_jax.core.types import Report
-from vlp_jax.evaluation.report import data_uri, write_report
-
-EVIL = "<script>alert('x')</script>\"&"
-VOID = {"meta", "img", "br", "line", "polyline", "circle"}
-
-
-class Page(HTMLParser):
-    """Collects elements and text; fails on elements closed in the wrong order."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.elements, self.open, self.words = [], [], []
-        self.feed(source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def count(self, tag, of_class=None):
-        return sum(
-            name == tag and (of_class in (None, attributes.get("class")))
-            for name, attributes in self.elements
-        )
-
-
-def picture(side=8):
-    return np.random.default_rng(side).integers(0, 255, (side, side, 3), np.uint8)
+from vlp_jax.evaluation.report import write_report
 
 
 def classification(classes):
@@ -134,9 +95,3 @@ def test_a_task_without_a_drawing_shows_its_metrics(page):
 
 def test_an_empty_report_is_a_page(page):
     Page(page([]))
-
-
-def test_tiny_pictures_keep_their_pixels():
-    assert data_uri(picture(48))["source"].startswith("data:image/png;base64,")
-    large = data_uri(picture(300))
-    assert large["source"].startswith("data:image/jpeg") and not large["is_tiny"]
