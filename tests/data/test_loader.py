@@ -7,49 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, BadSample, RunError
-from vlp_jax.core.types import Example
+from tests.data.numbered import (
+    LENGTH,
+    Numbers,
+    assert_equal,
+    prepare,
+    samples,
+    tokenize,
+)
+from vlp_jax.core.errors import RunError
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import Order
 from vlp_jax.data.pairs import PairSamples
 from vlp_jax.parallel.sharding import Share
-
-LENGTH = 6  # of texts
-
-
-class Numbers:
-    """Example i is a picture of gray value i with the captions 'i a' and 'i b'."""
-
-    class_names = ()
-    name = "numbers"
-
-    def __init__(self, size: int, bad: dict[int, str] | None = None):
-        self.size, self.bad = size, bad or {}
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> Example:
-        if index in self.bad:
-            raise BadSample(self.bad[index], "broken")
-        image = np.full((4, 4, 3), index % 256, np.uint8)
-        return Example(image, (f"{index} a", f"{index} b"), name=f"number {index}")
-
-
-def prepare(image, rng):
-    """An 'augmentation': the sum of the picture and a draw."""
-    return image + rng.integers(0, 50, dtype=np.uint8)
-
-
-def tokenize(texts):
-    tokens = np.zeros((len(texts), LENGTH), np.int32)
-    for row, text in enumerate(texts):
-        tokens[row, : len(text)] = [ord(letter) for letter in text]
-    return tokens, tokens > 0
-
-
-def samples(size=40, seed=0, bad=None) -> PairSamples:
-    return PairSamples(Numbers(size, bad), Order(size, seed), prepare, tokenize, seed)
 
 
 def batches(count: int, first_step=0, batch_size=8, threads=2, share=None, **keywords):
@@ -59,13 +29,6 @@ def batches(count: int, first_step=0, batch_size=8, threads=2, share=None, **key
 
 def ids(found) -> list[int]:
     return [int(i) for batch in found for i in batch.arrays["pairs"]["sample_id"]]
-
-
-def assert_equal(found, expected):
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        assert one.bad == other.bad
-        jax.tree.map(np.testing.assert_array_equal, one.arrays, other.arrays)
 
 
 # ---- order
@@ -215,44 +178,6 @@ def test_a_bad_sample_is_replaced_and_counted():
             )
     replaced = [a for a, b in zip(ids(good), ids(found), strict=True) if a != b]
     assert sorted(replaced) == [3, 20]
-
-
-def test_substitutes_depend_on_nothing_but_the_index():
-    bad = {3: "image_empty"}
-    for seed in (0, 1):
-        found, good = samples(seed=seed, bad=bad), samples(seed=seed)
-        position = next(i for i in range(40) if int(good[i]["sample_id"]) == 3)
-        assert int(found[position]["sample_id"]) == (3 + 7919) % 40
-
-
-@pytest.mark.parametrize("size", [2, 7907, 7919])
-def test_a_substitute_is_never_the_bad_sample_itself(size):
-    found = samples(size, bad={0: "image_missing"})
-    position = next(i for i in range(size) if found.order(i) == 0)
-    assert found[position]["sample_id"] != 0
-    assert found[position]["bad"].sum() == 1
-
-
-def test_a_sample_without_captions_is_bad():
-    class Silent(Numbers):
-        def __getitem__(self, index):
-            return Example(np.zeros((4, 4, 3), np.uint8), name="silent one")
-
-    found = PairSamples(Silent(4), Order(4, 0), prepare, tokenize, 0)
-    with pytest.raises(RunError, match="caption_missing: silent one"):
-        found[0]
-
-
-def test_a_picture_that_cannot_be_prepared_is_bad():
-    def fail_on_seven(image, rng):
-        if image[0, 0, 0] == 7:
-            raise BadSample("image_truncated")
-        return prepare(image, rng)
-
-    found = PairSamples(Numbers(40), Order(40, 0), fail_on_seven, tokenize, 0)
-    counts = sum(found[position]["bad"] for position in range(40))
-    assert dict(zip(BAD_SAMPLE_CAUSES, counts, strict=True))["image_truncated"] == 1
-    assert found.describe_bad() == "image_truncated: number 7"
 
 
 def test_nothing_but_bad_samples_is_an_explained_error():

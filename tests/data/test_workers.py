@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.data.test_loader import Numbers, assert_equal, prepare, samples, tokenize
+from tests.data.numbered import Numbers, assert_equal, prepare, samples, tokenize
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import Order
@@ -178,7 +178,7 @@ def test_a_closed_stream_leaves_no_process_and_no_thread():
 
 
 PARENT = """
-from tests.data.test_loader import samples
+from tests.data.numbered import samples
 from vlp_jax.data.loader import Loader
 stream = Loader(samples(), 8, 1, workers=2).batches(0)
 next(stream)
