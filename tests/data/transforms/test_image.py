@@ -1,4 +1,4 @@
-"""Decoding of real and broken files, and crops pixel for pixel."""
+"""Decoding of real and broken files, and resizing pixel for pixel."""
 
 import io
 import json
@@ -11,21 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.transforms.decoders import noise
 from vlp_jax.core.errors import BadSample, ConfigError
-from vlp_jax.data.transforms.crop import RandomResizedCrop
 from vlp_jax.data.transforms.image import (
     OPENAI_MEAN,
     OPENAI_STD,
     Preprocessing,
     decode_image,
 )
-
-
-def noise(height: int, width: int) -> np.ndarray:
-    rng = np.random.default_rng(height * 1000 + width)
-    coarse = rng.integers(0, 256, (7, 9, 3), np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((width, height)), np.int64)
-    return (smooth + rng.integers(-20, 20, smooth.shape)).clip(0, 255).astype(np.uint8)
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:
@@ -203,59 +196,3 @@ def test_preprocessing_survives_json():
 def test_preprocessing_refuses(keywords, message):
     with pytest.raises(ConfigError, match=message):
         Preprocessing(**keywords)
-
-
-@pytest.mark.parametrize(
-    "keywords",
-    [
-        {"scale": (0.9, 0.5)},
-        {"scale": (0.5, 1.5)},
-        {"ratio": (4 / 3, 3 / 4)},
-        {"ratio": (0, 1)},
-        {"image_size": -1},
-        {"interpolation": "cubic"},
-    ],
-)
-def test_random_crop_refuses(keywords):
-    with pytest.raises(ConfigError):
-        RandomResizedCrop(**keywords)
-
-
-def test_random_crop_is_a_function_of_its_generator():
-    crop = RandomResizedCrop(image_size=16)
-    image = Image.fromarray(noise(60, 80))
-    first, again, other = (crop(image, np.random.default_rng(s)) for s in (1, 1, 2))
-    assert first.shape == (16, 16, 3) and first.dtype == np.uint8
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
-
-
-def test_random_crop_keeps_its_bounds():
-    crop = RandomResizedCrop(scale=(0.3, 0.6))
-    rng = np.random.default_rng(0)
-    boxes = np.array([crop.box(400, 300, rng) for _ in range(500)])
-    width, height = (boxes[:, 2:] - boxes[:, :2]).T
-    share = width * height / (400 * 300)
-    assert boxes.min() >= 0 and boxes[:, 2].max() <= 400 and boxes[:, 3].max() <= 300
-    assert 0.29 < share.min() < 0.33 and 0.57 < share.max() < 0.61
-    assert 0.74 < (width / height).min() < 0.78 and 1.28 < (width / height).max() < 1.35
-    assert len(set(map(tuple, boxes))) > 450
-
-
-@pytest.mark.parametrize(
-    "size, box",
-    [
-        ((1000, 10), (493, 0, 506, 10)),  # too wide: ratio 4/3, round(13.33) = 13
-        ((10, 1000), (0, 493, 10, 506)),
-        ((1, 1), (0, 0, 1, 1)),
-    ],
-)
-def test_random_crop_falls_back_to_the_centre(size, box):
-    assert RandomResizedCrop().box(*size, np.random.default_rng(0)) == box
-
-
-def test_whole_image_crop_equals_squash():
-    crop = RandomResizedCrop(image_size=24, scale=(1.0, 1.0), ratio=(1.0, 1.0))
-    image = noise(50, 50)
-    expected = Preprocessing(image_size=24, resize="squash")(image)
-    np.testing.assert_array_equal(crop(image, np.random.default_rng(0)), expected)

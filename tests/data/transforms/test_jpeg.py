@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from benchmarks.pictures import encode, photograph, psnr
-from vlp_jax.core.errors import BadSample, ConfigError
+from tests.data.transforms.decoders import both
+from vlp_jax.core.errors import BadSample
 from vlp_jax.data.transforms import crop as crops
 from vlp_jax.data.transforms import jpeg
-from vlp_jax.data.transforms.crop import RandomResizedCrop, WholePicture
-from vlp_jax.data.transforms.image import Preprocessing
+from vlp_jax.data.transforms.crop import RandomResizedCrop
 
 PHOTO = encode(photograph(500, 375, seed=0), quality=90)
 
@@ -73,20 +73,6 @@ def test_what_is_in_the_middle_stays_there(side):
     assert found[:, 110:114].mean() == pytest.approx(127, abs=40)
 
 
-def test_both_decoders_cut_the_same_boxes():
-    y, x = np.mgrid[:375, :500]
-    smooth = np.stack([x / 2, y / 2, (x + y) / 4], axis=-1).astype(np.uint8)
-    data = encode(smooth, quality=98)
-    for seed in range(20):
-        fast, pillow = (
-            RandomResizedCrop(64, scale=(0.1, 1.0), decoder=decoder)(
-                data, np.random.default_rng(seed)
-            )
-            for decoder in crops.DECODERS
-        )
-        assert np.abs(fast.astype(int) - pillow).max() <= 6
-
-
 KINDS = {
     "grey": encode(Image.open(io.BytesIO(PHOTO)).convert("L")),
     "cmyk": encode(Image.open(io.BytesIO(PHOTO)).convert("CMYK")),
@@ -102,14 +88,6 @@ KINDS = {
     "strip": encode(photograph(1500, 9, 1)),
 }
 PILLOWS = ("cmyk", "png", "webp", "array")
-
-
-def both(data, crop=RandomResizedCrop, **keywords) -> list[np.ndarray]:
-    """By each decoder, with the same generator."""
-    return [
-        crop(decoder=decoder, **keywords)(data, np.random.default_rng(5))
-        for decoder in crops.DECODERS
-    ]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -134,19 +112,6 @@ def test_rotation_by_exif_is_ignored():
     assert jpeg.size_of(turned) == (500, 375)
     for one, other in zip(both(turned), both(PHOTO), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("resize", ["shortest", "squash"])
-@pytest.mark.parametrize("size", [(500, 375), (300, 801), (256, 256)])
-def test_without_a_crop_it_is_what_evaluation_sees(resize, size):
-    preprocessing = Preprocessing(image_size=128, resize=resize)
-    data = encode(photograph(*size, seed=3), quality=95)
-    fast, pillow = both(data, WholePicture, preprocessing=preprocessing)
-    np.testing.assert_array_equal(pillow, preprocessing(data))
-    assert psnr(fast, pillow) > 27  # the centre square may be half a pixel off
-    png = encode(photograph(*size, seed=3), "PNG")
-    fast, pillow = both(png, WholePicture, preprocessing=preprocessing)
-    np.testing.assert_array_equal(fast, pillow)
 
 
 def cause(data: bytes, decoder: str) -> str | None:
@@ -197,9 +162,3 @@ def test_limits_are_checked_before_a_pixel_is_decoded(monkeypatch):
         monkeypatch.setattr(name, len(PHOTO) - 1)
     assert jpeg.size_of(PHOTO) is None
     assert cause(PHOTO, "fast") == "image_too_large"
-
-
-def test_an_unknown_decoder_is_refused():
-    for build in (RandomResizedCrop, lambda decoder: WholePicture(None, decoder)):
-        with pytest.raises(ConfigError, match="unknown data.decoder 'pilow'; known"):
-            build(decoder="pilow")
