@@ -1,4 +1,4 @@
-"""Datasets on disk as they are published: JSON, and pictures of digit scenes."""
+"""Datasets on disk as they are published, and scenes of digits to fill them with."""
 
 import io
 import json
@@ -51,3 +51,14 @@ class Disk(NamedTuple):
 @pytest.fixture
 def disk(tmp_path) -> Disk:
     return Disk(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def test_split() -> DigitScenes:
+    return DigitScenes(split="test", size=500)
+
+
+@pytest.fixture(scope="module", params=["train", "test"])
+def examples(request):
+    source = DigitScenes(split=request.param, size=200)
+    return [(source.scene(index), source[index]) for index in range(200)]
