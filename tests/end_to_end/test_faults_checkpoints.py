@@ -251,41 +251,38 @@ def test_a_full_disk_and_the_same_command_with_more_room(program, tiny_run, tmp_
         assert_same_run(workdir, tiny_run.workdir)
 
 
+# A row that makes the metrics larger than any other file that the run writes.
+FILLING = json.dumps({"step": 5, "pad": "x" * 10**6}) + "\n"
+LIMITED = {
+    "a checkpoint": (
+        "",
+        "step 10 could not be saved in {}/checkpoints (File too large); step 5 is "
+        "intact.",
+    ),
+    "metrics": (
+        FILLING,
+        "metrics cannot be written to {} (File too large). Checkpoints are intact",
+    ),
+}
+
+
 @pytest.mark.fault("F8")
 @pytest.mark.long
-def test_a_limit_on_file_sizes(program, tiny_run, tmp_path):
+@pytest.mark.parametrize("what", LIMITED)
+def test_a_limit_on_file_sizes(program, tiny_run, tmp_path, what):
     """As a full disk, where nobody may mount one; here in the first save of a leg."""
+    filling, said = LIMITED[what]
     command = ("train", TINY, f"--workdir={tmp_path}")
     program(*command, "--config.stop_after=5").check()
-    process = program.start(*command)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (50_000, 50_000))
-    assert_failed(
-        program.wait(process),
-        f"step 10 could not be saved in {tmp_path}/checkpoints (File too large); step "
-        "5 is intact.",
-    )
-    program(*command).check()
-    assert_same_arrays(tmp_path, tiny_run.workdir)
-
-
-@pytest.mark.fault("F8")
-@pytest.mark.long
-def test_metrics_that_cannot_be_written(program, tiny_run, tmp_path):
-    command = ("train", TINY, f"--workdir={tmp_path}")
-    program(*command, "--config.stop_after=5").check()
-    path = tmp_path / METRICS_FILE
-    rows_so_far = path.read_text()
-    # Larger than any other file that the run writes.
-    path.write_text(rows_so_far + json.dumps({"step": 5, "pad": "x" * 10**6}) + "\n")
-    limit = path.stat().st_size + 50
+    metrics = tmp_path / METRICS_FILE
+    rows_so_far = metrics.read_text()
+    metrics.write_text(rows_so_far + filling)
+    limit = max(50_000, metrics.stat().st_size + 50)
     process = program.start(*command)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
-    assert_failed(
-        program.wait(process),
-        f"metrics cannot be written to {tmp_path} (File too large)",
-        "Checkpoints are intact",
-    )
-    path.write_text(rows_so_far)
+    assert_failed(program.wait(process), said.format(tmp_path))
+    if filling:
+        metrics.write_text(rows_so_far)
     program(*command).check()
     assert_same_arrays(tmp_path, tiny_run.workdir)
 
