@@ -1,6 +1,7 @@
 """Whether two runs of tiny.py are the same, and how far one has come."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -72,3 +73,10 @@ def is_saving(workdir, step: int) -> bool:
     """Whether a step from `step` on is being written right now."""
     names = [path.name for path in (workdir / CHECKPOINTS).glob("*")]
     return any(not n.isdigit() and int(n.split(".")[0]) >= step for n in names)
+
+
+def assert_same_arrays(workdir: Path, reference: Path) -> None:
+    """For a run in legs, which has a metric row at the end of each."""
+    expected, found = checkpoint(reference), checkpoint(workdir)
+    assert found.keys() == expected.keys()
+    assert all(found[p].tobytes() == expected[p].tobytes() for p in found)

@@ -1,40 +1,20 @@
-"""Damaged checkpoints, full disks, two runs in one folder: real processes, real files.
+"""Damaged checkpoints, and steps that are deleted while they are read: real processes.
 
 Where a run gets over it, it ends as one that nothing has happened to, bit for bit.
 """
 
-import contextlib
-import json
 import os
 import random
 import re
-import resource
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.same_run import (
-    TINY,
-    assert_same_run,
-    checkpoint,
-    is_saving,
-    last_row,
-    rows,
-)
-from tests.end_to_end.several import start_together
+from tests.end_to_end.outcomes import assert_failed, files_of, wait_until
+from tests.end_to_end.same_run import TINY, assert_same_run
 from tests.end_to_end.test_errors import fingerprint
-from vlp_jax.checkpoint.manifest import damage
 from vlp_jax.checkpoint.steps import CHECKPOINTS, committed_steps, newest_good
-from vlp_jax.core.errors import PREEMPTED
-from vlp_jax.core.logs import METRICS_FILE
-
-LONG = ("--config.steps=100000", "--config.checkpoint.every=3")
-LIMIT = 200  # seconds; far above what anything here takes
 
 
 @pytest.fixture
@@ -43,10 +23,6 @@ def copy(tiny_run, tmp_path) -> Path:
     shutil.copytree(tiny_run.workdir, tmp_path / "run")
     assert committed_steps(tmp_path / "run") == [30, 35, 40]
     return tmp_path / "run"
-
-
-def files_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def flip(path: Path, seed: int = 0) -> None:
@@ -61,29 +37,6 @@ def array_file(workdir: Path, step: int) -> Path:
     """The file that holds most of a step's parameters."""
     files = files_of(workdir / CHECKPOINTS / str(step) / "model")
     return max(files, key=lambda path: path.stat().st_size)
-
-
-def wait_for(condition, *processes) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.005)
-
-
-def assert_failed(found, *said: str) -> None:
-    assert found.code == 1, found
-    assert found.err.startswith("error: ") and len(found.err.splitlines()) <= 2
-    missing = [words for words in said if words not in found.err]
-    assert not missing, f"{missing} not in: {found.err}"
-    assert "Traceback" not in found.out + found.err
-
-
-def assert_same_arrays(workdir: Path, reference: Path) -> None:
-    """For a run in legs, which has a metric row at the end of each."""
-    expected, found = checkpoint(reference), checkpoint(workdir)
-    assert found.keys() == expected.keys()
-    assert all(found[p].tobytes() == expected[p].tobytes() for p in found)
 
 
 # ---- damaged files (F7, F17)
@@ -184,240 +137,6 @@ def test_evaluate_and_initialise_look_as_well(program, copy, tmp_path):
     assert committed_steps(copy) == [30, 35, 40]  # both only look
 
 
-# ---- evaluation beside a training (F18)
-
-
-@pytest.mark.fault("F18")
-@pytest.mark.long
-def test_evaluate_beside_a_training_that_writes_and_deletes(program, tmp_path):
-    workdir = tmp_path / "run"
-    training = program.start(
-        "train",
-        TINY,
-        f"--workdir={workdir}",
-        "--config.steps=100000",
-        "--config.checkpoint.every=1",
-        "--config.checkpoint.keep=1",
-    )
-    wait_for(lambda: committed_steps(workdir), training)
-    first = committed_steps(workdir)[-1]
-    found = program(
-        "evaluate", f"--checkpoint={workdir}", f"--output={tmp_path / 'eval'}"
-    ).check()
-    assert training.poll() is None
-    step = re.search(r"vlp_jax.evaluate  .*/checkpoints/(\d+)\n", found.out)
-    assert int(step[1]) >= first and "warning" not in found.out
-    program.kill(training)
-
-
-# ---- disks that are full (F8)
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str):
-    """A file system of its own at a folder; skips where one may not be mounted."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, stderr=-3).returncode:
-        pytest.skip("may not mount a file system here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def remount(folder: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
-
-
-@pytest.mark.long
-@pytest.mark.fault("F8")
-def test_a_full_disk_and_the_same_command_with_more_room(program, tiny_run, tmp_path):
-    disk = tmp_path / "disk"
-    with small_disk(disk, "3m"):
-        workdir = disk / "run"
-        found = program("train", TINY, f"--workdir={workdir}")
-        newest = committed_steps(workdir)[-1]
-        assert 5 <= newest < 40
-        assert_failed(
-            found,
-            f"step {newest + 5} could not be saved in {workdir}/checkpoints (No space "
-            f"left on device); step {newest} is intact. Make room",
-        )
-        assert newest_good(workdir) == (newest, {})
-        remount(disk, "size=50m")
-        found = program("train", TINY, f"--workdir={workdir}").check()
-        assert f"going on from step {newest}" in found.out
-        assert_same_run(workdir, tiny_run.workdir)
-
-
-# A row that makes the metrics larger than any other file that the run writes.
-FILLING = json.dumps({"step": 5, "pad": "x" * 10**6}) + "\n"
-LIMITED = {
-    "a checkpoint": (
-        "",
-        "step 10 could not be saved in {}/checkpoints (File too large); step 5 is "
-        "intact.",
-    ),
-    "metrics": (
-        FILLING,
-        "metrics cannot be written to {} (File too large). Checkpoints are intact",
-    ),
-}
-
-
-@pytest.mark.fault("F8")
-@pytest.mark.long
-@pytest.mark.parametrize("what", LIMITED)
-def test_a_limit_on_file_sizes(program, tiny_run, tmp_path, what):
-    """As a full disk, where nobody may mount one; here in the first save of a leg."""
-    filling, said = LIMITED[what]
-    command = ("train", TINY, f"--workdir={tmp_path}")
-    program(*command, "--config.stop_after=5").check()
-    metrics = tmp_path / METRICS_FILE
-    rows_so_far = metrics.read_text()
-    metrics.write_text(rows_so_far + filling)
-    limit = max(50_000, metrics.stat().st_size + 50)
-    process = program.start(*command)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
-    assert_failed(program.wait(process), said.format(tmp_path))
-    if filling:
-        metrics.write_text(rows_so_far)
-    program(*command).check()
-    assert_same_arrays(tmp_path, tiny_run.workdir)
-
-
-@pytest.mark.fault("F8")
-def test_a_workdir_that_cannot_be_written(program, tmp_path):
-    found = program("train", TINY, "--workdir=/dev/null/run")
-    assert found.code == 78
-    assert found.err == (
-        "error: --workdir=/dev/null/run cannot be written: Not a directory; make it "
-        "writable or name another folder\n"
-    )
-    disk = tmp_path / "disk"
-    with small_disk(disk, "1m"):
-        remount(disk, "ro")
-        found = program("train", TINY, f"--workdir={disk}/run")
-        assert found.code == 78
-        assert f"{disk}/run cannot be written: Read-only file system" in found.err
-
-
-# ---- two runs in one folder (F15)
-
-
-@pytest.mark.fault("F15")
-@pytest.mark.fault("F17")
-def test_a_second_run_is_refused_and_the_first_goes_on(program, tmp_path):
-    command = ("train", TINY, f"--workdir={tmp_path}", *LONG)
-    first = program.start(*command)
-    wait_for(lambda: len(committed_steps(tmp_path)) > 1, first)
-    lock = (tmp_path / "lock").read_text()
-    pid = json.loads(lock)["pid"]
-    assert pid == first.pid
-    found = program(*command)
-    assert_failed(found, f"{tmp_path} is in use by process {pid} on ", f"(kill {pid} ")
-    assert found.out == ""
-    assert (tmp_path / "lock").read_text() == lock
-    assert first.poll() is None
-    # kill -9, and the same command at once
-    program.kill(first)
-    step = committed_steps(tmp_path)[-1]
-    second = program.start(*command)
-    wait_for(lambda: last_row(tmp_path) > step + 6, second)
-    second.send_signal(signal.SIGTERM)  # SIGINT is ignored in a shell's background
-    assert program.wait(second).code == PREEMPTED
-    assert not (tmp_path / "lock").exists()
-    steps = [row["step"] for row in rows(tmp_path)]
-    assert steps == sorted(set(steps)) and steps[0] == 3
-
-
-# ---- other data (F13)
-
-
-@pytest.mark.fault("F13")
-@pytest.mark.long
-def test_other_data_on_resume(program, tmp_path, recipe_file):
-    root, workdir = tmp_path / "pictures", tmp_path / "run"
-    root.mkdir()
-    script = (
-        "from PIL import Image; import sys\n"
-        "for i in range(20): Image.new('RGB', (24, 24), (12 * i, 0, 0))"
-        ".save(f'{sys.argv[1]}/{i}.png')"
-    )
-    subprocess.run([sys.executable, "-c", script, str(root)], check=True)
-    table = root / "captions.csv"
-    lines = [f"{i}.png,a picture {i}\n" for i in range(20)]
-    table.write_text("image,caption\n" + "".join(lines))
-    recipe = recipe_file(
-        "from vlp_jax import recipe",
-        "config.data.train = recipe.source('image_folder', captions='captions.csv')",
-        "config.data.train.root = 'none'",
-    )
-    command = ("train", f"--config={recipe}", f"--workdir={workdir}")
-    data = f"--config.data.train.root={root}"
-    program(*command, data, "--config.stop_after=5").check()
-
-    table = root.rename(tmp_path / "moved") / table.name
-    table.write_text("image,caption\n" + "".join(lines[1:]))
-    data = f"--config.data.train.root={table.parent}"
-    before = fingerprint(workdir)
-    found = program(*command, data, "--config.stop_after=7")
-    assert found.code == 78
-    assert len(found.err.splitlines()) == 2 and "--accept_changes" in found.err
-    assert "on other data (20 -> 19 samples; 1 changed: captions.csv)" in found.err
-    assert fingerprint(workdir) == before
-    flags = ("--config.stop_after=7", "--accept_changes")
-    found = program(*command, data, *flags).check()
-    assert f"changed   data.train.root: {root} -> {table.parent}" in found.out
-    assert "changed   data: 20 -> 19 samples; 1 changed: captions.csv" in found.out
-
-
-# ---- two processes (F5)
-
-
-@pytest.fixture(scope="module")
-def of_two(program, tmp_path_factory) -> Path:
-    """The run of tiny.py by two processes, each with half of every array."""
-    workdir = tmp_path_factory.mktemp("two") / "run"
-    flags = (TINY, f"--workdir={workdir}", "--config.mesh.fsdp=8")
-    for process in start_together(program, "train", *flags):
-        program.wait(process).check()
-    return workdir
-
-
-@pytest.mark.fault("F5")
-@pytest.mark.long
-def test_the_manifest_holds_the_files_of_both_processes(of_two):
-    for step in committed_steps(of_two):
-        folder = of_two / CHECKPOINTS / str(step)
-        listed = json.loads((folder / "manifest.json").read_text())["files"]
-        found = {path.relative_to(folder).as_posix() for path in files_of(folder)}
-        assert found == {*listed, "manifest.json"}
-        for process in (0, 1):
-            assert any(f"/ocdbt.process_{process}/d/" in name for name in listed)
-        assert damage(folder) == ""
-
-
-@pytest.mark.fault("F5")
-@pytest.mark.long
-@pytest.mark.parametrize("rank", [0, 1])
-def test_one_of_two_processes_killed_in_a_save(program, of_two, tmp_path, rank):
-    flags = (TINY, f"--workdir={tmp_path}", "--config.mesh.fsdp=8")
-    both = start_together(program, "train", *flags)
-    wait_for(lambda: is_saving(tmp_path, 20), *both)
-    program.kill(both[rank])
-    assert program.wait(both[1 - rank]).code not in (0, 78)
-    before = committed_steps(tmp_path)
-    assert before[-1] in (15, 20) and newest_good(tmp_path)[0] == before[-1]
-    again = start_together(program, "train", *flags)
-    found = [program.wait(process).check() for process in again]
-    assert f"going on from step {before[-1]}" in found[0].out
-    names = {path.name for path in (tmp_path / CHECKPOINTS).iterdir()}
-    assert names == {"30", "35", "40"}
-    assert_same_run(tmp_path, of_two)
-
-
 @pytest.mark.fault("F7")
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(6))
@@ -437,3 +156,29 @@ def test_damage_of_a_drawn_file(program, tiny_run, copy, seed):
     found = program("train", TINY, f"--workdir={copy}").check()
     assert f"going on from step {35 - 5 * (seed % 2)}" in found.out
     assert_same_run(copy, tiny_run.workdir)
+
+
+# ---- evaluation beside a training (F18)
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.long
+def test_evaluate_beside_a_training_that_writes_and_deletes(program, tmp_path):
+    workdir = tmp_path / "run"
+    training = program.start(
+        "train",
+        TINY,
+        f"--workdir={workdir}",
+        "--config.steps=100000",
+        "--config.checkpoint.every=1",
+        "--config.checkpoint.keep=1",
+    )
+    wait_until(lambda: committed_steps(workdir), training)
+    first = committed_steps(workdir)[-1]
+    found = program(
+        "evaluate", f"--checkpoint={workdir}", f"--output={tmp_path / 'eval'}"
+    ).check()
+    assert training.poll() is None
+    step = re.search(r"vlp_jax.evaluate  .*/checkpoints/(\d+)\n", found.out)
+    assert int(step[1]) >= first and "warning" not in found.out
+    program.kill(training)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import TIME_LIMIT
+from tests.end_to_end.outcomes import wait_until
 from tests.end_to_end.same_run import (
     TINY,
     assert_same_run,
@@ -24,14 +24,6 @@ from vlp_jax.training.signals import NOTHING_TO_SAVE
 POISONED = "--config=tests/end_to_end/poisoned.py"
 SLEEPY = "--config=tests/end_to_end/sleepy.py"
 POISON = "--config.objectives.poison.steps"
-
-
-def wait_until(condition, *processes) -> None:
-    deadline = time.monotonic() + TIME_LIMIT
-    while not condition():
-        assert time.monotonic() < deadline
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.002)
 
 
 def written(program, process) -> str:
