@@ -78,3 +78,15 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch):
         write_text(path, "new")
     assert path.read_text() == "old"
     assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_page_fills_the_frame_that_all_pages_share(tmp_path):
+    template = tmp_path / "mine.html"
+    main = "{% block main %}<p>{{ number(1234567) }}</p>{% endblock %}"
+    template.write_text(f"{{% extends 'page.html' %}}{main}")
+    source = render(template, title=EVIL, facts={"a fact": EVIL})
+    page = Page(source)
+    assert source.startswith("<!DOCTYPE html>") and "<script" not in source
+    assert page.words.count(EVIL) == 3  # in the tab, above the page and as a fact
+    assert "a fact" in page.words and "1,234,567" in page.words
+    assert "http" not in source and page.count("main") == page.count("style") == 1

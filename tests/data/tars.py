@@ -1,7 +1,9 @@
 """Pictures and tar shards to test with."""
 
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,6 +14,18 @@ def picture(colour: str, form: str = "JPEG", size: tuple[int, int] = (8, 8)) -> 
     file = io.BytesIO()
     Image.new("RGB", size, colour).save(file, form)
     return file.getvalue()
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header promises width x height pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
 RED, BLUE, GREEN = picture("red"), picture("blue"), picture("green")

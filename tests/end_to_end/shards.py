@@ -1,17 +1,17 @@
 """Tar shards as other tools write them, with samples broken in every known way."""
 
 import io
-import struct
 import tarfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
+from tests.data.tars import png_claiming
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 
 Members = dict[str, bytes]  # ending -> content
+BOMB = png_claiming(100_000, 100_000)
 
 
 def encoded(array, ending: str) -> bytes:
@@ -21,19 +21,6 @@ def encoded(array, ending: str) -> bytes:
     return file.getvalue()
 
 
-def bomb() -> bytes:
-    """A PNG of a few bytes that says it has 10^10 pixels."""
-    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data))
-        + name
-        + data
-        + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
-    )
-
-
 # What can be wrong with a sample -> what is made of its members. The first ones are
 # found when it is read, and then replaced; the others when the index is built.
 BROKEN: dict[str, Callable[[Members], Members]] = {
@@ -41,7 +28,7 @@ BROKEN: dict[str, Callable[[Members], Members]] = {
     "image_empty": lambda m: m | {"jpg": b""},
     "image_unreadable": lambda m: m | {"jpg": b"<html><body>404</body></html>"},
     "caption_unreadable": lambda m: m | {"txt": b"a big \xff\xfe three"},
-    "image_too_large": lambda m: {"png": bomb(), "txt": m["txt"]},
+    "image_too_large": lambda m: {"png": BOMB, "txt": m["txt"]},
 }
 DROPPED: dict[str, Callable[[Members], Members]] = {
     "caption_missing": lambda m: {"jpg": m["jpg"]},

@@ -48,6 +48,12 @@ class Disk(NamedTuple):
         return str(caught.value)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Indices of remote shards belong to a test, not to who runs it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def disk(tmp_path) -> Disk:
     return Disk(tmp_path)

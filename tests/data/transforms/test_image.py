@@ -2,15 +2,14 @@
 
 import io
 import json
-import struct
 import warnings
-import zlib
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.tars import png_claiming
 from tests.data.transforms.decoders import noise
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.transforms.image import (
@@ -25,18 +24,6 @@ def encode(image: Image.Image, kind: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
-
-
-def png_claiming(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header promises width x height pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64))
-    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
 JPEG = encode(Image.fromarray(noise(60, 80)), "JPEG")
