@@ -1,6 +1,7 @@
 """Orders are permutations and pure functions of (seed, position); shares are kept."""
 
 import collections
+import itertools
 import pickle
 
 import numpy as np
@@ -102,3 +103,23 @@ def test_orders_pickle():
     mixed = MixedOrder([Order(90, 1), BlockOrder(ENDS, 2)], (1, 1), seed=7)
     expected = walk(mixed, 0, 300)
     assert walk(pickle.loads(pickle.dumps(mixed)), 0, 300) == expected
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 17, 1000])
+def test_every_pass_is_a_permutation(size):
+    order = Order(size, seed=3)
+    for epoch in range(3):
+        found = [order(epoch * size + i) for i in range(size)]
+        assert sorted(found) == list(range(size))
+
+
+def test_passes_and_seeds_differ():
+    found = {
+        (seed, epoch): tuple(Order(500, seed)(epoch * 500 + i) for i in range(500))
+        for seed in (0, 1, 2)
+        for epoch in range(3)
+    }
+    orders = [*found.values(), tuple(range(500))]
+    for one, other in itertools.combinations(orders, 2):
+        agree = sum(a == b for a, b in zip(one, other, strict=True))
+        assert agree < 25  # of 500; chance gives one
