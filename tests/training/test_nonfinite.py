@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.parallel.tiny_clip import batch_of, tiny_init, tiny_model
+from tests.training.plans import plan
 from vlp_jax.core import trees
 from vlp_jax.core.errors import RunError
 from vlp_jax.core.types import Need, Term
@@ -22,7 +23,6 @@ from vlp_jax.training import nonfinite
 from vlp_jax.training.accumulate import accumulated
 from vlp_jax.training.nonfinite import NonFinitePolicy, Started, keep_if
 from vlp_jax.training.optimizer import adamw
-from vlp_jax.training.plan import Plan
 from vlp_jax.training.progress import Progress
 from vlp_jax.training.schedules import learning_rate
 from vlp_jax.training.state import create_sharded, make_state
@@ -183,18 +183,7 @@ def test_keep_if_takes_keys_and_integers():
 # ---- in the loop
 
 
-PLAN = Plan(
-    total_steps=90,
-    last_step=90,
-    batch_size=4,
-    log_every=3,
-    save_every=4,
-    evaluate_every=6,
-    max_bad_share=0.1,
-    nonfinite_in_a_row=3,
-    rollbacks=1,
-    watchdog=0,
-)
+PLAN = plan(total_steps=90, last_step=90, batch_size=4)
 
 
 def started(step, count, loss=math.nan, norm=math.nan):
