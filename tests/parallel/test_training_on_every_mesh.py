@@ -4,11 +4,10 @@ import functools
 
 import jax
 import numpy as np
-import optax
 import pytest
 
 from tests.parallel.meshes import make_mesh
-from tests.parallel.tiny_clip import batch_of, tiny_init, tiny_model
+from tests.parallel.tiny_clip import SGD, batch_of, make_tiny_state, tiny_model
 from vlp_jax.core import trees
 from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.objectives.contrastive import Contrastive
@@ -21,19 +20,10 @@ from vlp_jax.parallel.sharding import (
     place_batch,
     tree_shardings,
 )
-from vlp_jax.training.state import create_sharded, make_state, state_shapes
 from vlp_jax.training.step import make_train_step
 
 BATCH, STEPS = 16, 10
 MESHES = [(8, 1, 1), (2, 4, 1), (1, 8, 1), (2, 2, 2), (1, 2, 4)]
-# Adam divides a gradient by its own size: where that is noise, so is the update, and
-# parameters may part by the learning rate however exact the gradients are. So steps
-# are compared under plain gradient descent with momentum.
-SGD = optax.sgd(0.05, momentum=0.9)
-
-
-def make_tiny_state():
-    return make_state(tiny_init(), SGD, {"contrastive": ()}, keep_ema=True, seed=0)
 
 
 @functools.cache
@@ -111,15 +101,3 @@ def test_the_tensor_axis_splits_the_products_of_a_block():
     for name in ("attention/query/kernel", "attention/out/kernel", "mlp/in/kernel"):
         leaf = paths[f"image/encoder/block_0/{name}"]
         assert leaf.addressable_shards[0].data.size == leaf.size // 4, name
-
-
-def test_a_fresh_state_is_made_in_its_shards():
-    """Parameters, momentum and average: each device holds about an eighth of them."""
-    mesh = make_mesh(1, 8, 1)
-    state = create_sharded(make_tiny_state, mesh)
-    leaves = jax.tree.leaves(state)
-    assert bytes_per_device(state) <= 0.2 * sum(x.nbytes for x in leaves)
-    for found, expected in zip(leaves, jax.tree.leaves(first_state()), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
-    shapes = jax.tree.leaves(state_shapes(make_tiny_state, mesh))
-    assert [x.sharding for x in shapes] == [x.sharding for x in leaves]

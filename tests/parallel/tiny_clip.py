@@ -4,10 +4,17 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import ViT
 from vlp_jax.models.vlm import TwoTower
+from vlp_jax.training.state import make_state
+
+# Adam divides a gradient by its own size: where that is noise, so is the update, and
+# parameters may part by the learning rate however exact the gradients are. So steps
+# are compared under plain gradient descent with momentum.
+SGD = optax.sgd(0.05, momentum=0.9)
 
 
 def tiny_model(**settings):
@@ -30,6 +37,11 @@ def tiny_init(**settings):
         images=jnp.zeros((1, 8, 8, 3), jnp.uint8),
         tokens=jnp.zeros((1, 6), jnp.int32),
     )
+
+
+def make_tiny_state():
+    """Its state under descent with momentum, with a moving average."""
+    return make_state(tiny_init(), SGD, {"contrastive": ()}, keep_ema=True, seed=0)
 
 
 def batch_of(step, size):
