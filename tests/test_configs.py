@@ -5,14 +5,12 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import jax
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from vlp_jax import build, recipe, runs
+from vlp_jax import build, runs
 from vlp_jax.core import trees
-from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.training.state import variables_of
@@ -141,38 +139,6 @@ def test_a_config_says_how_it_is_run(path):
     assert load(path).__doc__.strip()
 
 
-# ---- what recipes start from
-
-
-def test_every_keyword_of_every_kind_can_be_set():
-    block = recipe.source()
-    for builder in SOURCES.values():
-        assert set(parameters_of(builder)) <= set(block)
-    assert all(value is None for value in block.values())
-    assert (
-        block.get_type("captions") is object
-    )  # of one kind a table, of another fields
-
-
-def test_what_is_left_out_keeps_the_default_of_its_kind():
-    source = build.pick(SOURCES, recipe.source("digit_scenes", size=7), "data")
-    assert (source.split, len(source), source.canvas) == ("train", 7, 48)
-
-
-def test_a_keyword_of_another_kind_is_an_error():
-    with pytest.raises(ConfigError, match="data of kind 'digit_scenes'.*'root'"):
-        build.pick(SOURCES, recipe.source("digit_scenes", root="/tmp"), "data")
-
-
-@pytest.mark.parametrize("start", [recipe.pretraining, recipe.evaluation])
-def test_a_recipe_cannot_set_what_does_not_exist(start):
-    config = start()
-    with pytest.raises(AttributeError, match="batch_size"):
-        config.batchsize = 8
-    with pytest.raises(KeyError, match="batch_size"):
-        config.update(batchsize=8)
-
-
 def unset(config: ConfigDict) -> list[tuple[ConfigDict, str]]:
     """Every (block, key) that a recipe leaves open."""
     found = []
@@ -193,21 +159,3 @@ def test_what_is_left_open_can_be_set_on_the_command_line(name):
     assert types <= {bool, int, float, str, tuple, object}
     references = {id(block.get_ref(key)) for block, key in open_settings}
     assert len(references) == len(open_settings)
-
-
-def test_evaluators_take_any_name():
-    config = recipe.pretraining()
-    config.evaluation.evaluators.mine = recipe.evaluator("retrieval")
-    config.evaluation = recipe.evaluation()
-    config.evaluation.evaluators.other = recipe.evaluator("zero_shot")
-    assert list(config.evaluation.evaluators) == ["other"]
-
-
-def test_weight_zero_everywhere():
-    config = recipe.pretraining()
-    with pytest.raises(ConfigError, match="every objective has weight 0"):
-        build.make_objective(config, build.make_mesh(config))
-    config.objectives.contrastive.weight = 1.0
-    mixture = build.make_objective(config, build.make_mesh(config))
-    assert list(mixture.active) == ["contrastive"]
-    assert jax.device_count() == 8

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+from tests.recipes import pretraining
 from vlp_jax import recipe
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data import order
@@ -13,7 +14,7 @@ from vlp_jax.data.fingerprint import difference
 from vlp_jax.data.mixture import Mixture
 from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 from vlp_jax.data.sources.digit_scenes import DigitScenes
-from vlp_jax.feed import Feed
+from vlp_jax.feed import Feed, steps_of
 
 
 def config(**mixture):
@@ -140,3 +141,14 @@ def test_bad_samples_are_replaced_from_their_own_source():
     for position, probe in itertools.product(range(200), range(1, 8)):
         index = feed.order(position)
         assert (index < 20) == (feed.order.substitute(index, probe) < 20)
+
+
+def test_epochs_stand_in_for_steps():
+    chosen = pretraining(batch_size=100, epochs=2.5)
+    assert steps_of(chosen, 1000) == 25  # in place of the recipe's own steps
+    chosen.epochs = 0.01
+    assert steps_of(chosen, 1000) == 1
+    chosen.epochs = 0.0
+    with pytest.raises(ConfigError, match="epochs is 0.0; expected a positive"):
+        steps_of(chosen, 1000)
+    assert steps_of(pretraining(), 1000) == 10

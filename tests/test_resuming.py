@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from vlp_jax import build, recipe
+from tests.recipes import pretraining
+from vlp_jax import build
 from vlp_jax.checkpoint import description
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.resuming import Previous, changed_data, changed_settings
@@ -13,16 +14,8 @@ from vlp_jax.trained import CONFIG, DATA
 
 def resolved(**changed) -> dict:
     """A training config as a checkpoint has it, dotted settings changed ('a__b')."""
-    config = recipe.pretraining()
-    config.steps = 10
-    config.data.train.kind = "digit_scenes"
-    config.model.image.size, config.model.text.size = "S/16", "S"
-    for path, value in changed.items():
-        *sections, key = path.split("__")
-        place = config
-        for section in sections:
-            place = place[section]
-        place[key] = value
+    sizes = {"model__image__size": "S/16", "model__text__size": "S"}
+    config = pretraining(**{"data__train__kind": "digit_scenes", **sizes, **changed})
     return json.loads(build.resolved(config).to_json_best_effort())
 
 

@@ -213,11 +213,12 @@ def test_the_heart_beats(tmp_path):
 
 
 def test_what_is_no_folder(tmp_path):
-    (tmp_path / "file").touch()
+    (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError, match="--workdir=.*/file is a file; name a folder"):
         Lock(tmp_path / "file").__enter__()
     with pytest.raises(ConfigError, match="cannot be written: Not a directory; make"):
         Lock(tmp_path / "file" / "run").__enter__()
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

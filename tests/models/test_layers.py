@@ -7,7 +7,13 @@ import pytest
 
 from tests.models.builders import SHAPE
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.models.layers import Attention, LayerNorm, check_cudnn, even_attention
+from vlp_jax.models.layers import (
+    Attention,
+    Dense,
+    LayerNorm,
+    check_cudnn,
+    even_attention,
+)
 from vlp_jax.models.siglip import SiglipText
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import ViT
@@ -110,3 +116,8 @@ def test_cudnn_away_from_a_gpu(model):
     )
     with pytest.raises(ConfigError, match="needs a GPU, and this runs on cpu; set"):
         jax.eval_shape(model.init, jax.random.key(0), given)
+
+
+def test_an_unknown_dtype_is_explained():
+    with pytest.raises(ConfigError, match="unknown dtype 'bf16'; known: bfloat16"):
+        Dense(4, dtype="bf16").init(jax.random.key(0), jnp.ones((2, 3)))

@@ -174,3 +174,12 @@ def test_wrong_settings_are_explained(settings, said):
 def test_a_digit_count_that_does_not_exist():
     with pytest.raises(ConfigError, match="unknown digit count.* 4; known: 1, 2, 3"):
         DigitScenes(digit_counts=(4,))
+
+
+def test_digit_scenes_that_do_not_exist():
+    with pytest.raises(ConfigError, match="has only .* different scenes"):
+        DigitScenes("test", size=60_000, digit_counts=(2,))
+    with pytest.raises(ConfigError, match="no digit_counts"):
+        DigitScenes(digit_counts=())
+    repeated = DigitScenes("test", size=40, digit_counts=(1, 1))
+    assert repeated.digit_counts == (1,) and len(repeated) == 40

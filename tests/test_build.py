@@ -1,0 +1,272 @@
+"""A config becomes objects: what it names is built, what is open has its default."""
+
+import functools
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from tests.recipes import pretraining, tiny
+from vlp_jax import build, recipe
+from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.types import Example
+from vlp_jax.data.sources import SOURCES
+from vlp_jax.data.transforms.crop import RandomResizedCrop, WholePicture
+
+
+class Words:
+    """What a model is told about its tokenizer."""
+
+    vocab_size, length, eos_id = 300, 8, 3
+
+
+def model_of(config: ConfigDict):
+    return build.make_model(config, build.make_preprocessing(config), Words)
+
+
+# ---- blocks and their settings
+
+
+def test_keywords_are_the_plain_settings_of_a_block():
+    block = ConfigDict({"a": 1, "b": [1, 2], "c": None, "d": {"e": 5}, "f": "x"})
+    assert build.keywords(block, "f") == {"a": 1, "b": (1, 2), "c": None}
+
+
+def test_settings_are_listed_by_their_dotted_paths():
+    config = ConfigDict({"a": 1, "b": {"c": None, "d": {"e": (2, 3)}}, "empty": {}})
+    assert build.settings(config) == {"a": 1, "b.c": None, "b.d.e": (2, 3)}
+
+
+def test_what_is_left_out_keeps_the_default_of_its_kind():
+    source = build.pick(SOURCES, recipe.source("digit_scenes", size=7), "data")
+    assert (source.split, len(source), source.canvas) == ("train", 7, 48)
+
+
+def test_a_keyword_of_another_kind_is_an_error():
+    with pytest.raises(ConfigError, match="data of kind 'digit_scenes'.*'root'"):
+        build.pick(SOURCES, recipe.source("digit_scenes", root="/tmp"), "data")
+
+
+def test_what_is_picked_has_to_be_named():
+    with pytest.raises(ConfigError, match="^data.kind is not given; known: digit_sc"):
+        build.pick(SOURCES, recipe.source(), "data")
+    block = recipe.source("digit_scene")
+    with pytest.raises(ConfigError, match="unknown data.kind 'digit_scene'.*scenes'"):
+        build.pick(SOURCES, block, "data")
+
+
+# ---- the parts of a run
+
+
+@pytest.mark.parametrize("pair", [(5.0,), (2.0, 1.0), (0.0, 1.0, 2.0)])
+def test_bounds_are_two_numbers_in_order(pair):
+    chosen = pretraining()
+    chosen.bounds.logit_scale = pair
+    with pytest.raises(ConfigError, match=r"bounds.logit_scale is .*\(low, high\)"):
+        build.make_bounds(chosen)
+
+
+def test_bounds_by_parameter():
+    chosen = pretraining()
+    chosen.bounds = ConfigDict({**chosen.bounds, "logit_bias": [-20.0, 0.0]})
+    expected = {"logit_scale": (0.0, 4.6051702), "logit_bias": (-20.0, 0.0)}
+    assert build.make_bounds(chosen) == expected
+
+
+class Captions:
+    """Ten samples with a caption each; those in `broken` cannot be read."""
+
+    def __init__(self, *broken: int):
+        self.broken, self.read = broken, []
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> Example:
+        self.read.append(index)
+        if index in self.broken:
+            raise BadSample("image_missing")
+        return Example(np.zeros((2, 2, 3), np.uint8), (f"picture {index}",), "x")
+
+
+@pytest.mark.parametrize(
+    ("samples", "read"),
+    [(1, [0]), (4, [0, 3, 6, 9]), (10, [*range(10)]), (99, [*range(10)])],
+)
+def test_a_tokenizer_is_trained_on_captions_from_all_over_the_data(samples, read):
+    source = Captions(3, 4)
+    chosen = tiny(tokenizer__train_samples=samples, tokenizer__length=9)
+    tokenizer = build.make_tokenizer(chosen, source)
+    assert source.read == read and tokenizer.length == 9
+
+
+def test_a_tokenizer_needs_captions():
+    chosen = tiny(tokenizer__train_samples=0)
+    with pytest.raises(ConfigError, match="tokenizer.train_samples is 0; expected"):
+        build.make_tokenizer(chosen, Captions())
+
+
+def test_a_tokenizer_with_a_path_is_loaded(tmp_path):
+    build.make_tokenizer(tiny(), Captions()).save(str(tmp_path))
+    chosen = tiny(tokenizer__path=str(tmp_path), tokenizer__length=5)
+    chosen.tokenizer.canonicalise = "siglip"
+    tokenizer = build.make_tokenizer(chosen, None)  # no data are looked at
+    assert (tokenizer.length, tokenizer.canonicalise) == (5, "siglip")
+
+
+def test_a_model_has_the_sizes_that_are_named_and_those_that_are_set():
+    chosen = pretraining(model__embedding_size=16, model__image__depth=2)
+    chosen.model.image.size, chosen.model.text.size = "S/16", "B"
+    chosen.preprocessing.update(image_size=64, mean=(0.1, 0.2, 0.3))
+    model = model_of(chosen)
+    image, text = model.image, model.text
+    assert (image.width, image.depth, image.patch_size, image.image_size) == (
+        *(384, 2, 16, 64),
+    )
+    assert (text.width, text.heads, text.vocab_size, text.eos_id) == (512, 8, 300, 3)
+    assert model.image_mean == (0.1, 0.2, 0.3) and model.embedding_size == 16
+    chosen.model.image.kind = "vitt"
+    with pytest.raises(ConfigError, match="unknown model.image.kind 'vitt'.*'vit'"):
+        model_of(chosen)
+
+
+def test_a_model_can_be_initialised_without_data():
+    init = build.init_function(model_of(tiny()), image_size=24, length=8)
+    shapes = jax.eval_shape(init, jax.random.key(0))["params"]
+    assert shapes["text"]["token_embedding"].shape == (300, 32)
+    assert shapes["image"]["position_embedding"].shape == (5, 32)  # 2 x 2 and a class
+
+
+def test_texts_are_cut_only_where_the_model_does_not_read_their_end():
+    words = SimpleNamespace(length=24)
+    lengths = functools.partial(build.make_text_lengths, tokenizer=words)
+    first, last = (
+        SimpleNamespace(text=SimpleNamespace(pool=x)) for x in ("eos", "last")
+    )
+    assert lengths(tiny(), first) is lengths(tiny(), last) is None
+    chosen = tiny(data__text_lengths=(16, 8))
+    assert lengths(chosen, first) == (8, 16, 24)
+    with pytest.raises(ConfigError, match="data.text_lengths cuts padding, but"):
+        lengths(chosen, last)
+
+
+def test_objectives_have_a_weight():
+    chosen = tiny(objectives__sigmoid__weight=0.5)
+    mixture = build.make_objective(chosen, build.make_mesh(chosen))
+    assert mixture.weights["contrastive"] == 1.0 and mixture.weights["sigmoid"] == 0.5
+    assert set(mixture.active) == {"contrastive", "sigmoid"}
+
+
+def test_weight_zero_everywhere():
+    config = recipe.pretraining()
+    with pytest.raises(ConfigError, match="every objective has weight 0"):
+        build.make_objective(config, build.make_mesh(config))
+    config.objectives.contrastive.weight = 1.0
+    mixture = build.make_objective(config, build.make_mesh(config))
+    assert list(mixture.active) == ["contrastive"]
+    assert jax.device_count() == 8
+
+
+def test_an_objective_says_what_the_model_lacks():
+    chosen = tiny(objectives__sigmoid__weight=1.0)
+    mixture = build.make_objective(chosen, build.make_mesh(chosen))
+    with pytest.raises(ConfigError, match="sigmoid needs a bias; set --config.model"):
+        build.check_needs(chosen, mixture)
+    chosen.model.logit_bias_init = -10.0
+    build.check_needs(chosen, mixture)
+
+
+def test_a_mesh_has_the_axes_of_the_config():
+    mesh = build.make_mesh(tiny(mesh__fsdp=4))
+    assert dict(mesh.shape) == {"data": 2, "fsdp": 4, "tensor": 1}
+    assert build.make_mesh(tiny(), jax.devices()[:2]).size == 2
+
+
+def test_evaluators_share_the_data_of_the_evaluation_or_have_their_own():
+    block = recipe.evaluation()
+    block.data = recipe.source("digit_scenes", size=20, canvas=24)
+    own = recipe.source("digit_scenes", split="test", size=30, canvas=24)
+    block.evaluators.shared = recipe.evaluator("retrieval")
+    block.evaluators.own = recipe.evaluator("retrieval", own)
+    found = build.make_evaluators(block)
+    assert {name: len(x.source) for name, x in found.items()} == {
+        "shared": 20,
+        "own": 30,
+    }
+    block.evaluators.shared.data.kind = "nothing"
+    with pytest.raises(ConfigError, match="unknown evaluators.shared.data.kind"):
+        build.make_evaluators(block)
+
+
+def test_training_pictures_are_whole_unless_a_crop_is_given():
+    chosen = tiny()
+    preprocessing = build.make_preprocessing(chosen)
+    found = build.training_images(chosen.data, preprocessing)
+    assert isinstance(found, WholePicture)
+    chosen.data.crop.scale = (0.5, 1.0)
+    found = build.training_images(chosen.data, preprocessing)
+    assert isinstance(found, RandomResizedCrop)
+    assert (found.scale, found.image_size, found.decoder) == ((0.5, 1.0), 24, "fast")
+
+
+def test_what_trains_is_told_by_its_path():
+    chosen = tiny()
+    init = build.init_function(model_of(chosen), image_size=24, length=8)
+    assert build.make_trainable(chosen, init) is None
+    chosen.trainable = ("^text/",)
+    trains = build.make_trainable(chosen, init)
+    assert trains("text/token_embedding") and not trains("logit_scale")
+    chosen.trainable = ("^txt/",)
+    with pytest.raises(ConfigError, match="trainable: '.txt/' is found in no"):
+        build.make_trainable(chosen, init)
+
+
+def test_initial_weights_only_where_they_are_wanted():
+    assert build.make_initial_weights(tiny()) is None
+    with pytest.raises(ConfigError, match="initialise needs the setting 'checkpoint'"):
+        build.make_initial_weights(tiny(initialise__weights="ema"))
+
+
+# ---- the resolved config
+
+
+def test_the_resolved_config_has_every_default_and_builds_the_same():
+    chosen = pretraining(learning_rate__peak=1e-3, model__embedding_size=16)
+    chosen.data.train.kind = "digit_scenes"
+    chosen.model.image.size = "S/16"
+    chosen.model.text.update(width=32, depth=1, heads=2)
+    full = build.resolved(chosen)
+    assert full.preprocessing.mean == (0.48145466, 0.4578275, 0.40821073)
+    assert (full.preprocessing.image_size, full.preprocessing.resize) == (
+        224,
+        "shortest",
+    )
+    assert (full.optimizer.b2, full.learning_rate.decay) == (0.98, "cosine")
+    assert (full.model.image.width, full.model.image.patch_size) == (384, 16)
+    assert full.data.train.split == "train" and full.data.train.root is None
+    assert full.data.crop.scale is None  # None: no crop at all
+    assert chosen.preprocessing.mean is None  # the original is as it was
+
+    models = [
+        build.make_model(c, build.make_preprocessing(c), Words) for c in (chosen, full)
+    ]
+    assert models[0] == models[1]
+
+
+def test_an_evaluation_and_a_dataset_are_resolved_as_well():
+    block = recipe.evaluation()
+    block.evaluators.mine = recipe.evaluator("retrieval")
+    block.data.kind = "digit_scenes"
+    full = build.resolved(block)
+    assert full.data.split == "train" and full.evaluators.mine.gallery is not None
+    assert block.data.split is None and block.evaluators.mine.gallery is None
+    assert build.resolved(recipe.dataset("digit_scenes", size=7)).data.canvas == 48
+
+
+def test_an_unknown_kind_is_left_for_the_one_who_builds_it():
+    chosen = pretraining()
+    chosen.data.train.kind, chosen.model.image.kind = "nothing", "nothing"
+    full = build.resolved(chosen)
+    assert full.data.train.split is None and full.model.image.width is None

@@ -1,0 +1,127 @@
+"""What recipes start from: every setting of every kind exists, and none is made up."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.recipes import pretraining
+from vlp_jax import recipe
+from vlp_jax.core.lookup import parameters_of
+from vlp_jax.data.sources import SOURCES
+from vlp_jax.models import IMAGE_TOWERS
+
+
+def test_every_keyword_of_every_kind_can_be_set():
+    block = recipe.source()
+    for builder in SOURCES.values():
+        assert set(parameters_of(builder)) <= set(block)
+    assert all(value is None for value in block.values())
+    assert (
+        block.get_type("captions") is object
+    )  # of one kind a table, of another fields
+
+
+@pytest.mark.parametrize("start", [recipe.pretraining, recipe.evaluation])
+def test_a_recipe_cannot_set_what_does_not_exist(start):
+    config = start()
+    with pytest.raises(AttributeError, match="batch_size"):
+        config.batchsize = 8
+    with pytest.raises(KeyError, match="batch_size"):
+        config.update(batchsize=8)
+
+
+def test_evaluators_take_any_name():
+    config = recipe.pretraining()
+    config.evaluation.evaluators.mine = recipe.evaluator("retrieval")
+    config.evaluation = recipe.evaluation()
+    config.evaluation.evaluators.other = recipe.evaluator("zero_shot")
+    assert list(config.evaluation.evaluators) == ["other"]
+
+
+def test_evaluator_settings_keep_their_types():
+    block = recipe.evaluator("retrieval")
+    block.recall_at = (1, 5)
+    with pytest.raises(TypeError):
+        block.recall_at = 5
+    assert block.get_type("limit") is int and block.get_type("templates") is object
+
+
+def one(given, a: int, b: float | None = None, c: bool = False, d: str = "x"):
+    """A builder of one kind; `given` is handed to it."""
+
+
+def two(a: int = 3, b: str = "", e: tuple[float, float] = (0, 1), f=None):
+    """Another kind, whose `b` is of another type."""
+
+
+def three(g: str | Sequence[str] = (), h: Sequence[int] = ()):
+    """A name or several, and what is always several."""
+
+
+TABLE = {"one": one, "two": two, "three": three}
+
+
+def test_keywords_have_the_types_that_the_command_line_parses():
+    found = recipe.block(TABLE, None)
+    types = {key: found.get_type(key) for key in found}
+    assert types == {
+        "kind": str,
+        "given": str,
+        "a": int,
+        "b": object,  # of two types
+        "c": bool,
+        "d": str,
+        "e": tuple,
+        "f": str,  # says nothing
+        "g": object,  # in the notation of Python
+        "h": tuple,
+    }
+    assert all(value is None for value in found.values())
+    assert "given" not in recipe.keywords(TABLE, hidden=("given",))
+
+
+def test_a_block_has_what_was_chosen():
+    assert recipe.block(TABLE, "one", a=4).to_dict() == {
+        **dict.fromkeys("bcdefgh"),
+        **{"kind": "one", "given": None, "a": 4},
+    }
+    open_block = recipe.block(TABLE, None, a=4)
+    assert (open_block.kind, open_block.a) == (None, 4)
+    with pytest.raises(TypeError):
+        recipe.block(TABLE, "one", a="four")
+
+
+def test_a_tower_has_a_size_beside_its_keywords():
+    found = recipe.tower(IMAGE_TOWERS, "vit")
+    assert (found.kind, found.size, found.get_type("size")) == ("vit", None, str)
+    assert "vocab_size" not in found  # comes from the tokenizer
+
+
+def test_a_source_of_a_mixture_has_a_weight_or_a_repeat():
+    found = recipe.mixed("digit_scenes", weight=2.0, size=7)
+    assert (found.kind, found.size, found.weight, found.repeat) == (
+        *("digit_scenes", 7, 2.0, None),
+    )
+    assert found.get_type("weight") is found.get_type("repeat") is float
+    assert "weight" not in recipe.source("digit_scenes")
+
+
+def test_a_dataset_is_a_source_alone():
+    found = recipe.dataset("digit_scenes", size=7)
+    assert list(found) == ["data"] and found.data.size == 7
+    with pytest.raises(AttributeError):
+        found.dtaa = 3
+
+
+def test_an_evaluator_uses_data_of_its_own_where_it_has_them():
+    own = recipe.source("digit_scenes", split="test")
+    assert recipe.evaluator("retrieval", own).data.split == "test"
+    assert recipe.evaluator("retrieval").data.kind is None
+
+
+def test_two_recipes_share_nothing():
+    one, other = pretraining(), pretraining()
+    one.data.train.kind, one.model.image.width = "digit_scenes", 8
+    one.data.mixture.more = recipe.mixed("digit_scenes")
+    assert other.data.train.kind is other.model.image.width is None
+    assert not other.data.mixture
