@@ -1,0 +1,35 @@
+"""Runs of the tiny recipe that have begun and are saved, without a step of training."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from tests.recipes import tiny
+from vlp_jax.checkpoint.storage import CheckpointStore
+from vlp_jax.runs import TrainingRun
+from vlp_jax.training.progress import Progress
+from vlp_jax.training.state import TrainState
+
+
+def begun(workdir: Path, **settings) -> tuple[TrainingRun, TrainState]:
+    """A run of tiny.py, some of its settings changed, and its first state."""
+    run = TrainingRun(tiny(**settings), workdir)
+    return run, run.start()
+
+
+def saved(workdir: Path, step: int, **settings) -> tuple[TrainingRun, TrainState]:
+    """The same with `step` on disk, where all parameters are one larger than at first.
+
+    The average stays as it was; 16 samples were read a step, and 3 of all were bad.
+    """
+    run, state = begun(workdir, **settings)
+    params = jax.tree.map(lambda x: x + 1, state.params)
+    place = state.step.sharding
+    state = state.replace(params=params, step=jax.device_put(jnp.int32(step), place))
+    run.store = CheckpointStore(workdir, keep=3)
+    progress = Progress(samples=16 * step, checkpoint=step)
+    progress.bad["image_empty"] = 3
+    run.save(step, state, progress)
+    run.store.wait()
+    return run, state
