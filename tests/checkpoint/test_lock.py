@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import wait_until
 from vlp_jax.checkpoint import lock
 from vlp_jax.checkpoint.lock import LOCK, Lock, process_start
 from vlp_jax.core.errors import ConfigError, RunError
@@ -203,10 +204,7 @@ def test_who_was_taken_for_dead_ends_itself(tmp_path, holder):
 def test_the_heart_beats(tmp_path):
     with Lock(tmp_path, beat=0.05):
         os.utime(tmp_path / LOCK, (0, 0))
-        deadline = time.monotonic() + TIME_LIMIT
-        while (tmp_path / LOCK).stat().st_mtime < 1e9:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: (tmp_path / LOCK).stat().st_mtime >= 1e9)
 
 
 # ---- a folder that cannot be written

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.data.numbered import Numbers, assert_equal, prepare, samples, tokenize
+from tests.processes import data_workers, is_alive, wait_until
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.order import Order
@@ -31,21 +32,6 @@ def batches(count: int, workers: int, threads: int = 2, first_step: int = 2):
 
 def reader(source) -> PairSamples:
     return PairSamples(source, Order(len(source), 0), prepare, tokenize, 0)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(true, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("workers, threads", [(1, 0), (3, 2)])
@@ -140,7 +126,7 @@ def test_a_killed_worker_ends_the_run_and_the_others(moment):
     loader = Loader(samples(), 8, threads=1, workers=2)
     stream = loader.batches(0)
     next(stream)
-    mine = [pid for pid in children(os.getpid())]
+    mine = data_workers(os.getpid())
     assert len(mine) == 2
     if moment == "while nobody waits":
         time.sleep(0.3)  # what is read ahead has been read
@@ -154,23 +140,12 @@ def test_a_killed_worker_ends_the_run_and_the_others(moment):
     assert not any(is_alive(pid) for pid in mine)
 
 
-def children(parent: int) -> list[int]:
-    """Data workers that a process started."""
-    found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent)],
-        capture_output=True,
-        text=True,
-    ).stdout
-    lines = [line.split(maxsplit=1) for line in found.splitlines()]
-    return [int(pid) for pid, words in lines if "vlp_jax.data.workers" in words]
-
-
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="reads /proc")
 def test_a_closed_stream_leaves_no_process_and_no_thread():
     threads = threading.active_count()
     stream = Loader(samples(), 8, threads=1, workers=2).batches(0)
     next(stream)
-    mine = children(os.getpid())
+    mine = data_workers(os.getpid())
     assert len(mine) == 2
     stream.close()
     assert not any(is_alive(pid) for pid in mine)
@@ -198,7 +173,7 @@ def test_workers_end_with_the_run(number):
         text=True,
     )
     assert run.stdout.readline() == "ready\n"
-    mine = children(run.pid)
+    mine = data_workers(run.pid)
     assert len(mine) == 2
     run.send_signal(number)
     run.wait(30)

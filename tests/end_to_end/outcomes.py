@@ -1,17 +1,6 @@
-"""How far programs have come, what they have written, and how they end."""
+"""What programs have written, and how they end."""
 
-import time
 from pathlib import Path
-
-from tests.end_to_end.conftest import TIME_LIMIT
-
-
-def wait_until(condition, *processes) -> None:
-    deadline = time.monotonic() + TIME_LIMIT
-    while not condition():
-        assert time.monotonic() < deadline
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.002)
 
 
 def files_of(folder: Path) -> list[Path]:

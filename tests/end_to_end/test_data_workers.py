@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.data.test_workers import children, is_alive, wait_until
-from tests.end_to_end.test_resume import TINY, checkpoint, last_row, rows
+from tests.end_to_end.same_run import TINY, checkpoint, last_row, rows
+from tests.processes import data_workers, is_alive, wait_until
 
 WITHIN = 15  # seconds; it takes two or so, most of them to write the checkpoint
 
@@ -21,8 +21,8 @@ def test_a_killed_worker_ends_the_run_and_a_restart_is_exact(
 ):
     flags = (TINY, f"--workdir={tmp_path}", "--config.data.workers=2")
     process = program.start("train", *flags)
-    wait_until(lambda: last_row(tmp_path) >= 12 or process.poll() is not None, 200)
-    mine = children(process.pid)
+    wait_until(lambda: last_row(tmp_path) >= 12, process)
+    mine = data_workers(process.pid)
     assert len(mine) == 2
     os.kill(mine[1], signal.SIGKILL)
     start = time.monotonic()

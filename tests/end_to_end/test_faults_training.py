@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.outcomes import wait_until
 from tests.end_to_end.same_run import (
     TINY,
     assert_same_run,
@@ -18,6 +17,7 @@ from tests.end_to_end.same_run import (
     rows,
 )
 from tests.end_to_end.several import explicit, free_port, start_together
+from tests.processes import wait_until
 from vlp_jax.checkpoint.steps import committed_steps
 from vlp_jax.training.signals import NOTHING_TO_SAVE
 

@@ -1,6 +1,5 @@
 """LiT from a finished run: what is locked stays, and a resumed run ends the same."""
 
-import runpy
 import shutil
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import numpy as np
 import pytest
 
 from configs.transfer import lit
-from tests.end_to_end.test_resume import checkpoint
+from tests.end_to_end.same_run import checkpoint
+from tests.recipes import tiny
 from vlp_jax import runs
 from vlp_jax.checkpoint.steps import CHECKPOINTS
 from vlp_jax.core import trees
@@ -89,7 +89,7 @@ def test_a_resumed_run_ends_the_same(program, lit_run, tmp_path):
 
 def test_another_lock_is_another_run(tiny_run, lit_run, tmp_path):
     shutil.copytree(lit_run[1] / CHECKPOINTS / "5", tmp_path / CHECKPOINTS / "5")
-    config = tiny(tiny_run.workdir)
+    config = begun_from(tiny_run.workdir)
     config.model.text.width = 16
     config.trainable = ("^text/",)
     with pytest.raises(ConfigError, match=r"trainable: \[.*\] -> \['\^text/'\]"):
@@ -99,9 +99,10 @@ def test_another_lock_is_another_run(tiny_run, lit_run, tmp_path):
         runs.TrainingRun(config, tmp_path, accept_changes=True).start()
 
 
-def tiny(workdir, **initialise):
-    config = runpy.run_path(str(TINY))["get_config"]()
-    config.initialise.update(checkpoint=str(workdir), **initialise)
+def begun_from(workdir, **initialise):
+    """The recipe of tiny.py that starts from another run."""
+    config = tiny(initialise__checkpoint=str(workdir))
+    config.initialise.update(**initialise)
     return config
 
 
@@ -109,7 +110,7 @@ def test_a_whole_checkpoint_with_other_sizes_on_many_devices(
     tiny_run, tmp_path, capsys
 ):
     """36 pixels instead of 24, and 30 tokens instead of 24, on 2 x 4 devices."""
-    config = tiny(tiny_run.workdir, weights="ema")
+    config = begun_from(tiny_run.workdir, weights="ema")
     config.preprocessing.image_size = 36
     config.tokenizer.length = 30
     config.mesh.fsdp = 4
@@ -135,7 +136,7 @@ def test_a_whole_checkpoint_with_other_sizes_on_many_devices(
 
 @pytest.mark.parametrize(("parts", "kept"), [(None, True), (("^image",), False)])
 def test_a_tokenizer_comes_with_the_text_tower(tiny_run, tmp_path, parts, kept):
-    config = tiny(tiny_run.workdir, parts=parts)
+    config = begun_from(tiny_run.workdir, parts=parts)
     config.tokenizer.update(vocab_size=270, length=12)
     run = runs.TrainingRun(config, tmp_path / "run")
     assert run.tokenizer.vocab_size == (300 if kept else 270)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.several import run_two, slurm, start_together
+from tests.processes import wait_until
 from vlp_jax.cli import LOST_ANOTHER
 from vlp_jax.core.logs import read_rows
 from vlp_jax.data.sources.digit_scenes import DigitScenes
@@ -205,10 +206,7 @@ def test_a_process_that_is_killed_ends_the_other_and_a_restart_goes_on(
     # Without saves: a process lost in the middle of one is noticed by its heartbeat.
     never = ("--config.steps=100000", "--config.checkpoint.every=100000")
     first, second = start_together(program, *flags, *never, devices=1)
-    deadline = time.monotonic() + 200
-    while read_rows(workdir)[-1]["step"] < 9:
-        assert time.monotonic() < deadline and first.poll() is None
-        time.sleep(0.1)
+    wait_until(lambda: read_rows(workdir)[-1]["step"] >= 9, first, every=0.1)
     program.kill(second)
     killed = time.monotonic()
     found = program.wait(first)

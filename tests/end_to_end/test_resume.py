@@ -15,6 +15,7 @@ from tests.end_to_end.same_run import (
     last_row,
     rows,
 )
+from tests.processes import wait_until
 from vlp_jax.checkpoint.steps import committed_steps
 
 
@@ -25,10 +26,7 @@ def kill_at(program, process, workdir, step: int, moment: str, delay: float) -> 
         "save": lambda: is_saving(workdir, step),
         "later": lambda: last_row(workdir) >= step,
     }[moment]
-    deadline = time.monotonic() + 200
-    while process.poll() is None and not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_until(reached, process, every=0.001)
     time.sleep({"row": 0, "save": delay / 20, "later": delay}[moment])
     assert process.poll() is None, "the run ended before it could be killed"
     program.kill(process)

@@ -1,12 +1,12 @@
 """From data to shards to a run, as typed; killed in the middle, too."""
 
 import csv
-import time
 
 import pytest
 
 from tests.data.tars import pairs, picture, write_tar
 from tests.end_to_end.test_own_pictures import SMALL
+from tests.processes import wait_until
 from vlp_jax.core.logs import read_rows
 from vlp_jax.data.shards.writer import ShardWriter
 from vlp_jax.data.sources.image_folder import ImageFolder
@@ -46,10 +46,7 @@ def test_prepare_is_killed_and_goes_on(program, folder, tmp_path):
     ShardWriter(source, first, shard_size=2, workers=2).run()
 
     process = program.start("prepare", *flags, f"--output={second}")
-    end = time.monotonic() + 120
-    while not list(second.glob("*.tar")) and process.poll() is None:
-        assert time.monotonic() < end
-        time.sleep(0.002)
+    wait_until(lambda: list(second.glob("*.tar")), process)
     program.kill(process)
     there = len(list(second.glob("*.tar")))
     assert 1 <= there <= 40

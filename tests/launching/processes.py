@@ -1,8 +1,8 @@
 """Real processes of a job on this machine, and who of them still runs."""
 
-import time
 from pathlib import Path
 
+from tests.processes import is_alive, wait_until
 from vlp_jax.launching import make_job
 from vlp_jax.launching.spec import spec_of
 
@@ -29,25 +29,11 @@ def process_ids() -> list[int]:
     return [int(line) for path in found for line in path.read_text().split()]
 
 
-def running(process_id: int) -> bool:
-    """Whether it lives; a zombie does not."""
-    try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2]
-    except FileNotFoundError:
-        return False
-    return state.split()[0] not in "ZX"
-
-
 def assert_nobody_is_left() -> None:
     assert process_ids()
-    limit = time.monotonic() + 5  # the kernel may take a moment
-    while any(map(running, process_ids())) and time.monotonic() < limit:
-        time.sleep(0.02)
-    assert not list(filter(running, process_ids()))
+    # The kernel may take a moment.
+    wait_until(lambda: not any(map(is_alive, process_ids())), seconds=5)
 
 
 def wait_for(path: str) -> None:
-    limit = time.monotonic() + TIME_LIMIT
-    while not Path(path).exists():
-        assert time.monotonic() < limit, f"{path} never came"
-        time.sleep(0.02)
+    wait_until(Path(path).exists, seconds=TIME_LIMIT)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.launching.processes import local, process_ids, running
+from tests.launching.processes import local, process_ids
+from tests.processes import is_alive
 from vlp_jax.core.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -44,4 +45,4 @@ def test_a_log_that_cannot_be_written_leaves_nothing_running():
     with pytest.raises(ConfigError, match="cannot start 'sh'"):
         local("sleep 60", processes_per_node=2).submit()
     time.sleep(0.3)  # time enough for process 0 to write down that it runs
-    assert not list(filter(running, process_ids()))
+    assert not list(filter(is_alive, process_ids()))

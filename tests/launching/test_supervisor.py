@@ -15,10 +15,10 @@ from tests.launching.processes import (
     assert_nobody_is_left,
     local,
     process_ids,
-    running,
     starts,
     wait_for,
 )
+from tests.processes import is_alive
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,7 +143,7 @@ def launch(folder):
     for launcher in launchers:
         launcher.kill()
         launcher.wait(TIME_LIMIT)
-    for process_id in filter(running, process_ids()):
+    for process_id in filter(is_alive, process_ids()):
         os.kill(process_id, signal.SIGKILL)
 
 
