@@ -1,38 +1,14 @@
 """What a person gets wrong: exit code 78, at most two lines, and nothing is touched."""
 
-import hashlib
-from pathlib import Path
-
 import pytest
 
-from vlp_jax.cli import CONFIG_WRONG
-from vlp_jax.core.logs import read_rows
+from tests.end_to_end.outcomes import assert_explained, assert_refused
+from tests.end_to_end.same_run import TINY
 
-TINY = "--config=tests/end_to_end/tiny.py"
 FOLDER = "--config.data.train.kind=image_folder"
 
 
-def fingerprint(folder: Path) -> dict[str, str]:
-    """{path: digest} of every file below a folder."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def assert_explained(found, *said: str) -> None:
-    assert found.code == CONFIG_WRONG, found
-    assert found.err.startswith("error: ")
-    assert len(found.err.splitlines()) <= 2, found.err
-    assert "Traceback" not in found.err + found.out
-    assert not [line for line in found.out.splitlines() if line.startswith("step ")]
-    missing = [words for words in said if words not in found.err]
-    assert not missing, f"{missing} not in: {found.err}"
-
-
-# name: (flags, words of the message). W is the folder of a finished run, DIR one with
-# pictures and captions.csv; both must be untouched afterwards.
+# name: (flags, words of the message), for assert_refused.
 TRAIN = {
     "misspelt section": (
         (TINY, "--workdir=W", "--config.modle.image.width=1"),
@@ -212,63 +188,11 @@ TRAIN = {
         ),
     ),
 }
-EVALUATE = {
-    "folder without a checkpoint": (
-        ("--checkpoint=DIR", "--output=DIR/out"),
-        ("no checkpoint at DIR", "workdir of a training run", "checkpoints/<step>"),
-    ),
-    "no output": (
-        ("--checkpoint=W",),
-        ("--checkpoint=runs/quickstart --output=runs/",),
-    ),
-    "training recipe": (
-        ("--checkpoint=W", "--output=DIR/out", "--config=configs/quickstart.py"),
-        ("not meant for this program", "configs/evaluate/image_folder.py"),
-    ),
-    "data without captions": (
-        (
-            "--checkpoint=W",
-            "--output=DIR/out",
-            "--config=configs/evaluate/image_folder.py",
-            "--config.data.root=DIR",
-            "--config.data.captions=captions.tsv",
-        ),
-        ("no captions table 'captions.tsv'",),
-    ),
-    "data without a root": (
-        (
-            "--checkpoint=W",
-            "--output=DIR/out",
-            "--config=configs/evaluate/image_folder.py",
-        ),
-        ("needs the setting 'root'",),
-    ),
-    "unknown weights": (
-        (
-            "--checkpoint=W",
-            "--output=DIR/out",
-            "--config=configs/evaluate/digit_scenes.py",
-            "--config.weights=emma",
-        ),
-        ("unknown weights 'emma'", "did you mean 'ema'?"),
-    ),
-}
-CASES = [("train", name) for name in TRAIN] + [("evaluate", name) for name in EVALUATE]
 
 
-@pytest.mark.parametrize(("name", "case"), CASES, ids=[" ".join(c) for c in CASES])
-def test_it_is_explained(program, tiny_run, tmp_path, name, case):
-    flags, said = {"train": TRAIN, "evaluate": EVALUATE}[name][case]
-    (tmp_path / "captions.csv").write_text("image,caption\na.jpg,a picture\n")
-
-    def fill_in(text: str) -> str:
-        return text.replace("=W", f"={tiny_run.workdir}").replace("DIR", str(tmp_path))
-
-    folders = tiny_run.workdir, tmp_path
-    before = [fingerprint(folder) for folder in folders]
-    found = program(name, *map(fill_in, flags))
-    assert_explained(found, *map(fill_in, said))
-    assert [fingerprint(folder) for folder in folders] == before
+@pytest.mark.parametrize("case", TRAIN)
+def test_it_is_explained(program, tiny_run, tmp_path, case):
+    assert_refused(program, "train", *TRAIN[case], tiny_run.workdir, tmp_path)
 
 
 def test_a_batch_that_the_devices_cannot_share(program, tmp_path):
@@ -317,22 +241,3 @@ def test_a_recipe_with(program, recipe_file, tmp_path, case):
     found = program("train", f"--config={path}", f"--workdir={tmp_path / 'run'}")
     assert_explained(found, *said)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.long
-@pytest.mark.fault("F16")
-def test_a_run_that_has_begun_loses_nothing(program, recipe_file, tmp_path):
-    """A wrong command leaves it alone; the right one then goes on from its step."""
-    workdir = f"--workdir={tmp_path / 'run'}"
-    program("train", TINY, workdir, "--config.stop_after=7").check()
-    before = fingerprint(tmp_path / "run")
-    recipe = f"--config={recipe_file('config.ema_decay = None')}"
-    without = program("train", recipe, workdir)
-    assert_explained(without, "other settings (ema_decay: 0.9 -> None)", "--workdir")
-    accepted = program("train", recipe, workdir, "--accept_changes")
-    assert_explained(accepted, "holds model, ema, training", "another workdir")
-    assert fingerprint(tmp_path / "run") == before
-
-    found = program("train", TINY, workdir, "--config.stop_after=9").check()
-    assert "going on from step 7" in found.out
-    assert [row["step"] for row in read_rows(tmp_path / "run")] == [3, 6, 7, 9]

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.outcomes import assert_failed, files_of
+from tests.end_to_end.outcomes import assert_failed, files_of, fingerprint
 from tests.end_to_end.same_run import TINY, assert_same_run
-from tests.end_to_end.test_errors import fingerprint
 from tests.processes import wait_until
 from vlp_jax.checkpoint.steps import CHECKPOINTS, committed_steps, newest_good
 

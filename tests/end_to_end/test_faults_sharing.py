@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.outcomes import assert_failed, files_of
+from tests.end_to_end.outcomes import assert_failed, files_of, fingerprint
 from tests.end_to_end.same_run import (
     TINY,
     assert_same_run,
@@ -17,7 +17,6 @@ from tests.end_to_end.same_run import (
     rows,
 )
 from tests.end_to_end.several import start_together
-from tests.end_to_end.test_errors import fingerprint
 from tests.processes import wait_until
 from vlp_jax.checkpoint.manifest import damage
 from vlp_jax.checkpoint.steps import CHECKPOINTS, committed_steps, newest_good

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
+from tests.end_to_end.same_run import TINY
 from vlp_jax.core.logs import read_rows
 from vlp_jax.training.sample_log import SAMPLES_FILE
-
-TINY = "--config=tests/end_to_end/tiny.py"
 
 
 def samples(workdir) -> list[list[int]]:

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tests.end_to_end.test_errors import TINY, assert_explained
+from tests.end_to_end.outcomes import assert_explained
+from tests.end_to_end.same_run import TINY
 
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
 SLICE = "--topology=v5e:4x4"

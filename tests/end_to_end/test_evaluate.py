@@ -1,55 +1,58 @@
-"""What the programs say, and what they take."""
+"""What evaluate takes and writes: a workdir or a step, weights or their average."""
 
 import json
 
 import pytest
 
-TINY = "--config=tests/end_to_end/tiny.py"
+from tests.end_to_end.outcomes import assert_refused
+
+# name: (flags, words of the message), for assert_refused.
+EVALUATE = {
+    "folder without a checkpoint": (
+        ("--checkpoint=DIR", "--output=DIR/out"),
+        ("no checkpoint at DIR", "workdir of a training run", "checkpoints/<step>"),
+    ),
+    "no output": (
+        ("--checkpoint=W",),
+        ("--checkpoint=runs/quickstart --output=runs/",),
+    ),
+    "training recipe": (
+        ("--checkpoint=W", "--output=DIR/out", "--config=configs/quickstart.py"),
+        ("not meant for this program", "configs/evaluate/image_folder.py"),
+    ),
+    "data without captions": (
+        (
+            "--checkpoint=W",
+            "--output=DIR/out",
+            "--config=configs/evaluate/image_folder.py",
+            "--config.data.root=DIR",
+            "--config.data.captions=captions.tsv",
+        ),
+        ("no captions table 'captions.tsv'",),
+    ),
+    "data without a root": (
+        (
+            "--checkpoint=W",
+            "--output=DIR/out",
+            "--config=configs/evaluate/image_folder.py",
+        ),
+        ("needs the setting 'root'",),
+    ),
+    "unknown weights": (
+        (
+            "--checkpoint=W",
+            "--output=DIR/out",
+            "--config=configs/evaluate/digit_scenes.py",
+            "--config.weights=emma",
+        ),
+        ("unknown weights 'emma'", "did you mean 'ema'?"),
+    ),
+}
 
 
-def test_train_says_what_it_does_and_what_comes_next(tiny_run):
-    out, workdir = tiny_run.finished.out, tiny_run.workdir
-    assert "vlp_jax.train  tiny" in out
-    assert "1 x cpu (data 1, fsdp 1, tensor 1)" in out
-    assert "digit_scenes/train, 512 samples\n" in out
-    assert "40 steps of 16 pairs (1.2 passes over the data), saved every 5" in out
-    plain = [line for line in out.splitlines() if line.startswith("step ")]
-    assert [int(line.split()[1].split("/")[0]) for line in plain] == [
-        *range(3, 40, 3),
-        40,
-    ]
-    assert all(
-        "loss" in line and "images/s" in line and "ETA" in line for line in plain
-    )
-    assert "evaluation  retrieval/image_retrieval_recall@1 " in out
-    last = out.splitlines()[-1].strip()
-    expected = f"--checkpoint={workdir} --output={workdir}/eval"
-    assert last == f"python -m vlp_jax.evaluate {expected}"
-    assert tiny_run.finished.err == ""
-    assert list((workdir / "tensorboard").glob("events*"))
-
-
-@pytest.mark.parametrize("name", ["train", "evaluate"])
-def test_help_is_short(program, name):
-    found = program(name, "--help").check()
-    assert len(found.out.splitlines()) < 40
-    assert f"python -m vlp_jax.{name} --" in found.out
-    own = {"train": ["workdir"], "evaluate": ["checkpoint", "output"]}[name]
-    for flag in ("config", "help_config", *own):
-        assert f"  --{flag} " in found.out
-
-
-def test_help_config_lists_every_setting(program):
-    found = program("train", TINY, "--config.seed=5", "--help_config").check()
-    lines = found.out.splitlines()
-    assert all(line.startswith("--config.") for line in lines)
-    assert {
-        "--config.seed=5",
-        "--config.batch_size=16",
-        "--config.model.image.width=32",
-        "--config.data.train.kind=digit_scenes",
-    } <= set(lines)
-    assert any(x.startswith("--config.data.train.root  (not given") for x in lines)
+@pytest.mark.parametrize("case", EVALUATE)
+def test_it_is_explained(program, tiny_run, tmp_path, case):
+    assert_refused(program, "evaluate", *EVALUATE[case], tiny_run.workdir, tmp_path)
 
 
 def results(folder) -> dict[str, float]:

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.launching.stubs import Stubs
 from vlp_jax.cli import CONFIG_WRONG
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = Path(__file__).with_name("golden")
+GOLDEN = ROOT / "tests" / "launching" / "golden"
+
+
+@pytest.fixture
+def stubs(tmp_path, monkeypatch) -> Stubs:
+    return Stubs.first_on_path(tmp_path / "stubs", monkeypatch)
 
 
 def launch(*flags: str) -> subprocess.CompletedProcess:
