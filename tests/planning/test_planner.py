@@ -1,15 +1,11 @@
 """What a step needs before anything is compiled, and the verdict on it."""
 
-import runpy
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 
+from tests.recipes import tiny
 from vlp_jax.planning import planner, program, topologies
-
-TINY = Path(__file__).parents[1] / "end_to_end" / "tiny.py"
 
 
 def test_more_devices_than_jax_started_with(monkeypatch):
@@ -22,7 +18,7 @@ def test_more_devices_than_jax_started_with(monkeypatch):
 def test_what_is_far_too_large_is_never_compiled(monkeypatch):
     monkeypatch.setattr(planner, "has_libtpu", lambda: False)
     monkeypatch.setattr(program.StepProgram, "compile", None)
-    config = runpy.run_path(str(TINY))["get_config"]()
+    config = tiny()
     topology = topologies.parse("v5e:2x4", 0.0001)
     report = planner.make_plan(config, topology, find_batch=True)
     assert not report.fits and report.compiled is None
@@ -38,7 +34,7 @@ def numpy_batch(step, rows):
 
 
 def test_a_bound_below_what_the_compiler_needs():
-    config = runpy.run_path(str(TINY))["get_config"]()
+    config = tiny()
     step = program.StepProgram(config, jax.devices(), is_tpu=False)
     compiled = step.compile(512)
     assert planner.lower_bound(step, 512 // 8) < compiled.needed

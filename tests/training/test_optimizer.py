@@ -114,7 +114,7 @@ def test_the_rate_is_that_of_the_step_and_else_all_is_as_in_optax():
 
 def test_the_rate_is_the_one_of_the_step_that_is_told():
     """Whatever was told before, and in the type of the update."""
-    optimizer = scale_by_step(lambda step: 0.5 * step)
+    optimizer = scale_by_step(lambda step: jnp.float32(0.5 * step))
     updates = {"a": jnp.float32(2.0), "b": jnp.ones(3, jnp.bfloat16)}
     state = optimizer.init(updates)
     for step in (3, 1, 3):
