@@ -9,6 +9,7 @@ from vlp_jax.data.columns import Columns, first
 from vlp_jax.data.files import LIMITS
 
 PLAIN = Columns("image", "caption", None, Classes())
+UNNAMED = Columns("image", "caption", "label", Classes())
 LABELLED = Columns("image", "caption", "label", Classes(("cat", "dog"), ("a {}",)))
 
 
@@ -38,11 +39,8 @@ def test_only_the_columns_in_use_are_read():
         ),
         (PLAIN, ("image", "captoin"), "'captoin'.*Set caption_column"),
         (LABELLED, ("image", "caption"), "no column 'label'.*Set label_column"),
-        (  # a label without names captions nothing
-            Columns("image", "caption", "label", Classes()),
-            ("image", "label"),
-            "no column 'caption'.*Set caption_column",
-        ),
+        # A label without names captions nothing.
+        (UNNAMED, ("image", "label"), "no column 'caption'.*Set caption_column"),
     ],
 )
 def test_a_column_that_is_not_there_is_named_with_its_setting(columns, known, said):
@@ -124,6 +122,22 @@ def test_a_picture_too_large(monkeypatch):
 )
 def test_captions_that_are_none(caption, cause):
     assert bad(PLAIN, caption=caption) == f"{cause}: caption"
+
+
+@pytest.mark.parametrize(
+    ("columns", "record"),
+    [
+        (PLAIN, {"image": b"pixels"}),
+        (PLAIN, {"image": b"pixels", "label": 1}),
+        (
+            Columns("image", "caption", "label", Classes()),
+            {"image": b"x", "label": "a"},
+        ),
+    ],
+)
+def test_a_record_that_nothing_captions(columns, record):
+    with pytest.raises(BadSample, match="^caption_missing: caption$"):
+        columns.example(record, "")
 
 
 @pytest.mark.parametrize("label", [2, -1, None, "dog", 1.0])

@@ -139,7 +139,7 @@ def test_pictures_stay_as_they_are_encoded():
     skip = object()
     assert COCO.encoded(skip) == {"image": skip}
     assert PAIRS.encoded(skip) == {"first": skip, "second": skip}
-    nested = features(x={"y": {"a": IMAGE, "b": IMAGE}, "z": IMAGE}, id=np.int64)
-    expected = {"x": {"y": {"a": skip, "b": skip}, "z": skip}}
+    nested = features(a=IMAGE, x={"y": {"a": IMAGE, "b": IMAGE}, "z": IMAGE}, n=TEXT)
+    expected = {"a": skip, "x": {"y": {"a": skip, "b": skip}, "z": skip}}
     assert nested.encoded(skip) == expected
     assert features(id=np.int64).encoded(skip) == {}
