@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 
 
@@ -19,6 +19,13 @@ def jpeg(index: int) -> bytes:
     scene = DigitScenes(size=1000, canvas=24)[index]
     Image.fromarray(scene.image).save(file, "JPEG")
     return file.getvalue()
+
+
+def cause_of(source, index: int) -> str:
+    """Why an example cannot be read."""
+    with pytest.raises(BadSample) as caught:
+        source[index]
+    return caught.value.cause
 
 
 class Disk(NamedTuple):

@@ -7,8 +7,9 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from tests.data.records import example
+from tests.data.sources.conftest import cause_of
 from tests.data.tars import BLUE, GREEN, RED
-from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.fingerprint import difference
 from vlp_jax.data.sources.array_record import ArrayRecord
 
@@ -36,12 +37,6 @@ def folder(tmp_path):
         path = tmp_path / "set" / f"x-train.array_record-0000{n}-of-00002"
         write(path, [record(5 * n + i) for i in range(5)])
     return tmp_path / "set"
-
-
-def cause_of(source, index):
-    with pytest.raises(BadSample) as caught:
-        source[index]
-    return caught.value.cause
 
 
 def test_records_of_two_files(folder):

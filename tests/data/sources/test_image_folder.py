@@ -1,26 +1,16 @@
 """The three layouts of a folder, and what each refuses, drops and postpones."""
 
-import io
 import os
 import textwrap
 
 import pytest
-from PIL import Image
 
+from tests.data.tars import BLUE, GREEN, RED
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.captions import MAX_CAPTION
 from vlp_jax.data.files import LIMITS
 from vlp_jax.data.sources.image_folder import ImageFolder
 from vlp_jax.data.transforms.image import decode_image
-
-
-def jpeg(colour: str) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), colour).save(file, "JPEG")
-    return file.getvalue()
-
-
-RED, BLUE, GREEN = jpeg("red"), jpeg("blue"), jpeg("green")
 
 
 def write(root, files: dict[str, bytes | str]):

@@ -8,8 +8,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from tests.data.sources.conftest import cause_of
 from tests.data.tars import BLUE, GREEN, RED
-from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.fingerprint import difference
 from vlp_jax.data.sources import parquet
 from vlp_jax.data.sources.parquet import Parquet
@@ -32,12 +33,6 @@ def columns(count: int, start: int = 0) -> dict[str, list]:
         "label": [n % 3 for n in numbers],
         "width": [8] * count,
     }
-
-
-def cause_of(source, index):
-    with pytest.raises(BadSample) as caught:
-        source[index]
-    return caught.value.cause
 
 
 @pytest.fixture
