@@ -8,9 +8,11 @@ from tests.data.tars import pairs, picture, write_tar
 from tests.end_to_end.outcomes import assert_explained
 from tests.end_to_end.test_own_pictures import SMALL
 from tests.processes import wait_until
+from vlp_jax import build
 from vlp_jax.core.logs import read_rows
 from vlp_jax.data.shards.writer import ShardWriter
 from vlp_jax.data.sources.image_folder import ImageFolder
+from vlp_jax.recipe import dataset
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,9 @@ def test_prepare_is_killed_and_goes_on(program, folder, tmp_path):
     flags = (f"--config={recipe}", "--shard_size=2", "--workers=1")
     first, second = tmp_path / "first", tmp_path / "second"
     source = ImageFolder(str(folder), captions="captions.csv")
-    ShardWriter(source, first, shard_size=2, workers=2).run()
+    data = dataset("image_folder", root=str(folder), captions="captions.csv").data
+    settings = build.settings(data)  # the whole of them, as prepare writes them down
+    ShardWriter(source, first, shard_size=2, workers=2, settings=settings).run()
 
     process = program.start("prepare", *flags, f"--output={second}")
     wait_until(lambda: list(second.glob("*.tar")), process)
