@@ -70,7 +70,7 @@ def test_bounds_are_two_numbers_in_order(pair):
 
 def test_bounds_by_parameter():
     chosen = pretraining()
-    chosen.bounds = ConfigDict({**chosen.bounds, "logit_bias": [-20.0, 0.0]})
+    chosen.bounds.logit_bias = [-20.0, 0.0]
     expected = {"logit_scale": (0.0, 4.6051702), "logit_bias": (-20.0, 0.0)}
     assert build.make_bounds(chosen) == expected
 

@@ -208,4 +208,5 @@ def pretraining() -> ConfigDict:
     config.lock()
     config.evaluation.evaluators.unlock()
     config.data.mixture.unlock()
+    config.bounds.unlock()
     return config

@@ -186,19 +186,24 @@ def test_all_steps_that_are_newer_and_damaged_are_told(tmp_path):
 
 
 def test_a_step_is_kept_where_it_is_good(tmp_path, capsys):
-    folder = steps_on_disk(tmp_path, 1, 2, 3)
+    folder = steps_on_disk(tmp_path, 1, 2, 3, 4)
     assert kept_step(tmp_path, 2) == 2  # not the newest one, but the one asked for
     flip(folder / "2" / "note")
-    assert kept_step(tmp_path, 2) == 3
-    flip(folder / "3" / "note")
+    assert kept_step(tmp_path, 2) == 1  # and never one that was saved later
+    (folder / "3").rename(folder / "3.deleted")
     assert kept_step(tmp_path, 3) == 1
     said = capsys.readouterr().out
-    assert f"warning: checkpoint {folder}/3 is damaged (note has another" in said
+    assert f"warning: checkpoint {folder}/2 is damaged (note has another" in said
+    assert f"warning: checkpoint {folder}/3 is damaged (it is gone)" in said
     assert said.count("step 1 is used instead") == 2
+    flip(folder / "1" / "note")
+    with pytest.raises(RunError, match="is intact"):
+        kept_step(tmp_path, 3)
+    assert kept_step(tmp_path, 4) == 4
 
 
 def test_a_step_to_keep_that_is_gone_with_all_others(tmp_path):
     folder = steps_on_disk(tmp_path, 1)
     (folder / "1").rename(folder / "1.deleted")
-    with pytest.raises(RunError, match=f"step 1 is gone from {folder}$"):
+    with pytest.raises(RunError, match=f"step 1 is gone from {folder}, and"):
         kept_step(tmp_path, 1)

@@ -35,12 +35,12 @@ def test_only_the_columns_in_use_are_read():
         (
             PLAIN,
             ("pixels", "caption"),
-            "x has no column 'image'; there are: caption, pixels.*Set image_column",
+            "x has no column 'image'; there are: caption, pixels.*set image_column",
         ),
-        (PLAIN, ("image", "captoin"), "'captoin'.*Set caption_column"),
-        (LABELLED, ("image", "caption"), "no column 'label'.*Set label_column"),
+        (PLAIN, ("image", "captoin"), "set caption_column; did you mean 'captoin'"),
+        (LABELLED, ("image", "caption"), "no column 'label'.*set label_column"),
         # A label without names captions nothing.
-        (UNNAMED, ("image", "label"), "no column 'caption'.*Set caption_column"),
+        (UNNAMED, ("image", "label"), "no column 'caption'.*set caption_column"),
     ],
 )
 def test_a_column_that_is_not_there_is_named_with_its_setting(columns, known, said):
@@ -85,6 +85,11 @@ def test_pictures_as_they_come(image):
 def test_a_label_captions_what_has_no_caption(record, captions, label):
     example = LABELLED.example({"image": b"pixels"} | record, "")
     assert (example.captions, example.label) == (captions, label)
+
+
+def test_a_label_without_a_name_captions_nothing():
+    with pytest.raises(BadSample, match="caption_missing"):
+        UNNAMED.example({"image": b"pixels", "label": 1}, "")
 
 
 @pytest.mark.parametrize(

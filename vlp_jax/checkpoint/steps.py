@@ -40,27 +40,36 @@ def step_folder(workdir: Path | str, step: int) -> Path:
 
 
 def newest_good(
-    workdir: Path | str, items: tuple[str, ...] | None = None, strict: bool = False
+    workdir: Path | str,
+    items: tuple[str, ...] | None = None,
+    strict: bool = False,
+    upto: int | None = None,
 ) -> tuple[int, dict[int, str]]:
     """(the newest step without damage, what is wrong with those after it).
 
-    Process 0 looks at all files of `items` (None: of all items). Step 0: there is none
-    at all. RunError where all are damaged, or with `strict` where the newest one is.
+    Process 0 looks at all files of `items` (None: of all items), in the steps `upto`
+    one (None: in all). Step 0: there is none at all. RunError where all are damaged,
+    or with `strict` where the newest one is.
     """
-    step, damaged = decided(lambda: _newest_good(workdir, items, strict))
+    step, damaged = decided(lambda: _newest_good(workdir, items, strict, upto))
     return step, {int(step): wrong for step, wrong in damaged}
 
 
-def _newest_good(workdir: Path | str, items, strict: bool) -> tuple[int, list]:
+def _newest_good(workdir: Path | str, items, strict, upto) -> tuple[int, list]:
     damaged: dict[int, str] = {}
-    while left := [s for s in committed_steps(workdir) if s not in damaged]:
-        folder = step_folder(workdir, left[-1])
+
+    def left() -> list[int]:
+        steps = committed_steps(workdir)
+        return [s for s in steps if s not in damaged and s <= (upto or s)]
+
+    while steps := left():
+        folder = step_folder(workdir, steps[-1])
         wrong = damage(folder, items)
         if not wrong:
-            return left[-1], list(damaged.items())
+            return steps[-1], list(damaged.items())
         if not folder.exists():  # a training that goes on has just deleted it
             continue
-        damaged[left[-1]] = wrong
+        damaged[steps[-1]] = wrong
         if strict:
             break
     if not damaged:
@@ -91,12 +100,15 @@ def warn_damaged(workdir: Path | str, step: int, damaged: dict[int, str]) -> Non
 
 
 def kept_step(workdir: Path | str, step: int) -> int:
-    """`step` where that is on disk and good, else the newest step that is."""
-    if not decided(lambda: damage(step_folder(workdir, step))):
-        return step
-    newest, damaged = newest_good(workdir)
+    """`step` where that is on disk and good, else the newest before it that is."""
+    newest, damaged = newest_good(workdir, upto=step)
     if not newest:
-        raise RunError(f"step {step} is gone from {Path(workdir) / CHECKPOINTS}")
+        raise RunError(
+            f"step {step} is gone from {Path(workdir) / CHECKPOINTS}, and so are those "
+            "before it"
+        )
+    if newest < step and step not in damaged:
+        damaged |= {step: "it is gone"}
     warn_damaged(workdir, newest, damaged)
     return newest
 

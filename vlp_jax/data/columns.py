@@ -36,8 +36,8 @@ class Columns:
             if column is not None and column not in known:
                 raise ConfigError(
                     f"{where} has no column {column!r}; there are: "
-                    f"{', '.join(sorted(known))}{suggestion(column, known)}. "
-                    f"Set {setting}"
+                    f"{', '.join(sorted(known))}; set {setting}"
+                    f"{suggestion(column, known)}"
                 )
         columns = (self.image, self.caption, self.label)
         return [column for column in columns if column in known]
@@ -45,7 +45,7 @@ class Columns:
     def example(self, record: Mapping[str, Any], name: str) -> Example:
         """Raises BadSample where the record has no picture, or no usable text."""
         label = self._label(record)
-        if self.caption in record or label is None:
+        if self.caption in record or label is None or not self.classes.names:
             captions = self._captions(record.get(self.caption))
         else:
             captions = self.classes.captions(label)

@@ -64,7 +64,7 @@ def cell(row: dict, column: str, where: str):
     if column not in row:
         known = ", ".join(str(key) for key in row)
         raise ConfigError(
-            f"{where}: no column {column!r}; the columns are: {known}"
-            f"{suggestion(column, row)}. Set image_column and caption_column"
+            f"{where}: no column {column!r}; the columns are: {known}; set "
+            f"image_column and caption_column{suggestion(column, row)}"
         )
     return row[column]

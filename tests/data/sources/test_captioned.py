@@ -107,6 +107,7 @@ def test_nothing_but_captions_that_are_none(disk):
         ({"annotations": [{"sentences": 1}], "images": [{"id": 1}]}, False),
         ({"images": [{"id": 1}, {"sentences": []}]}, False),  # the first one decides
         ({"images": []}, False),
+        ({"images": [5]}, False),
         ([1, 2], False),
     ],
 )

@@ -155,7 +155,7 @@ def test_what_is_no_parquet_file(tmp_path, content):
 def test_settings_that_make_no_sense(folder, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="no column 'img'; there are: caption, image"):
         Parquet(str(folder), image_column="img")
-    with pytest.raises(ConfigError, match="no column 'text'.*Set caption_column"):
+    with pytest.raises(ConfigError, match="no column 'text'.*set caption_column"):
         Parquet(str(folder), caption_column="text")
     empty = write(tmp_path / "e.parquet", {"image": [], "caption": []})
     with pytest.raises(ConfigError, match="its 1 files have no row"):

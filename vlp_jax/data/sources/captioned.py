@@ -25,7 +25,8 @@ KARPATHY_FORM = "Karpathy's form: images with filename, split and sentences"
 def is_karpathys(path: Path) -> bool:
     """Whether the captions stand in the entries of the pictures."""
     images = (entry for key, entry in entries(path) if key == "images")
-    return "sentences" in next(images, ())
+    found = next(images, None)
+    return isinstance(found, dict) and "sentences" in found
 
 
 class CaptionedPictures(AnnotatedPictures):
