@@ -124,7 +124,16 @@ def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) 
 
 
 # Settings of how a tower computes or trains, not of what it computes.
-FREE = "size", "remat", "scan", "dtype", "attention", "patch_dropout", "image_size"
+FREE = (
+    "size",
+    "remat",
+    "scan",
+    "dtype",
+    "attention",
+    "dropout",
+    "patch_dropout",
+    "image_size",
+)
 
 
 def _unlike(initial: InitialWeights, found: Match, config: ConfigDict) -> list[str]:

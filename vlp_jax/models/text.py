@@ -4,21 +4,33 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.models.layers import LayerNorm
-from vlp_jax.models.towers import Tower
+from vlp_jax.models.towers import TextTower
+
+
+def last(tokens, mask, eos_id):
+    return jnp.full(len(tokens), tokens.shape[1] - 1)
+
+
+def last_unmasked(tokens, mask, eos_id):
+    """The end token, wherever else its id stands; without a mask the last position."""
+    if mask is None:
+        return last(tokens, mask, eos_id)
+    return tokens.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
+
 
 # Position [B] of the token that stands for the whole text.
 POOLS = {
-    "first_eos": lambda tokens, eos_id: jnp.argmax(tokens == eos_id, axis=1),
+    "first_eos": lambda tokens, mask, eos_id: jnp.argmax(tokens == eos_id, axis=1),
     # OpenAI's own rule: in its vocabulary the end of text has the largest id.
-    "largest_id": lambda tokens, eos_id: jnp.argmax(tokens, axis=1),
-    "last": lambda tokens, eos_id: jnp.full(len(tokens), tokens.shape[1] - 1),
+    "largest_id": lambda tokens, mask, eos_id: jnp.argmax(tokens, axis=1),
+    "last": last,
+    "last_unmasked": last_unmasked,
 }
 
 
-class TextTransformer(Tower, kw_only=True):
+class TextTransformer(TextTower, kw_only=True):
     """Text tower: token and position embeddings, transformer, pooled token.
 
     Radford et al. 2021 (arXiv:2103.00020), section 2.4. In a causal tower nothing
@@ -26,8 +38,6 @@ class TextTransformer(Tower, kw_only=True):
     tower that reads the last position reads padding, and sees it on purpose.
     """
 
-    vocab_size: int
-    length: int
     eos_id: int
     causal: bool = True
     pool: str = "first_eos"
@@ -38,26 +48,9 @@ class TextTransformer(Tower, kw_only=True):
         tokens: Int[Array, "batch token"],
         mask: Bool[Array, "batch token"] | None = None,
     ) -> Float[Array, "batch width"]:
-        if tokens.shape[1] > self.length:
-            raise ConfigError(
-                f"the text tower was built for {self.length} tokens and got "
-                f"{tokens.shape[1]}; set tokenizer.length"
-            )
-        embedding = self.param(
-            "token_embedding",
-            nn.initializers.normal(0.02),
-            (self.vocab_size, self.width),
-        )
-        position = self.param(
-            "position_embedding",
-            nn.initializers.normal(0.01),
-            (self.length, self.width),
-        )
-        x = embedding[tokens] + position[: tokens.shape[1]]
+        x = self.embed_tokens(tokens).astype(self.dtype)
         sees_padding = self.causal or self.pool == "last"
-        x = self.encode(
-            x.astype(self.dtype), None if sees_padding else mask, self.causal
-        )
-        at = lookup(POOLS, self.pool, "text pooling")(tokens, self.eos_id)
+        x = self.encode(x, None if sees_padding else mask, self.causal)
+        at = lookup(POOLS, self.pool, "text pooling")(tokens, mask, self.eos_id)
         pooled = jnp.take_along_axis(x, at[:, None, None], axis=1)[:, 0]
         return LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")(pooled)

@@ -1,10 +1,10 @@
-"""What towers share: the settings of their transformer, and how pictures enter it."""
+"""What towers share: the settings of their transformer, and what enters it."""
 
 import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.models.layers import Dense
@@ -16,6 +16,7 @@ class Tower(nn.Module, kw_only=True):
 
     attention: 'xla', or 'cudnn' (GPU, bfloat16; it pays from about 200 tokens).
     remat: a key of REMAT_POLICIES. dtype: of the computation, parameters are float32.
+    dropout: in training, of the tokens before the first block and of every branch.
     """
 
     width: int
@@ -28,12 +29,14 @@ class Tower(nn.Module, kw_only=True):
     remat: str = "none"
     scan: bool = False
     dtype: str = "float32"
+    dropout: float = 0.0
 
     def encode(
         self,
         tokens: Float[Array, "batch token width"],
         mask: Bool[Array, "batch token"] | None = None,
         causal: bool = False,
+        post_norm: bool = False,
     ) -> Float[Array, "batch token width"]:
         """The tokens after the last block."""
         return Transformer(
@@ -47,8 +50,16 @@ class Tower(nn.Module, kw_only=True):
             remat=self.remat,
             scan=self.scan,
             dtype=self.dtype,
+            post_norm=post_norm,
+            dropout=self.dropout,
             name="encoder",
         )(tokens, mask)
+
+    def map_pooled(
+        self, token: Float[Array, "batch width"]
+    ) -> Float[Array, "batch width"]:
+        """tanh of a linear map: the pooler of BERT and of ViT."""
+        return jnp.tanh(Dense(self.width, dtype=self.dtype, name="pooler")(token))
 
     @property
     def hidden(self) -> int:
@@ -105,3 +116,42 @@ class ImageTower(Tower, kw_only=True):
         noise = jax.random.uniform(self.make_rng("dropout"), (batch, patches))
         chosen = jnp.argsort(noise, axis=1)[:, :kept, None]
         return jnp.take_along_axis(tokens, chosen, axis=1)
+
+
+class TextTower(Tower, kw_only=True):
+    """A tower that reads token ids, at most `length` of them a text."""
+
+    vocab_size: int
+    length: int
+
+    def embed_tokens(
+        self,
+        tokens: Int[Array, "batch token"],
+        mask: Bool[Array, "batch token"] | None = None,
+        first: int = 0,
+    ) -> Float[Array, "batch token width"]:
+        """Token and position embeddings, added in float32.
+
+        first: the position of the first token. Above 0 positions are counted over the
+        mask, and padding has the position before it (RoBERTa).
+        """
+        if tokens.shape[1] > self.length:
+            raise ConfigError(
+                f"the text tower was built for {self.length} tokens and got "
+                f"{tokens.shape[1]}; set tokenizer.length"
+            )
+        embedding = self.param(
+            "token_embedding",
+            nn.initializers.normal(0.02),
+            (self.vocab_size, self.width),
+        )
+        position = self.param(
+            "position_embedding",
+            nn.initializers.normal(0.01),
+            (self.length + first, self.width),
+        )
+        if not first:
+            return embedding[tokens] + position[: tokens.shape[1]]
+        counted = jnp.ones_like(tokens) if mask is None else mask.astype(tokens.dtype)
+        places = first - 1 + jnp.cumsum(counted, axis=1) * counted
+        return embedding[tokens] + position[places]
