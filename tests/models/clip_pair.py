@@ -1,10 +1,16 @@
 """HF's CLIPModel and our TwoTower with the same weights, small enough for a test."""
 
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import ViT
 from vlp_jax.models.vlm import TwoTower
+from vlp_jax.objectives.softmax import dense_softmax
 
 SIZE, PATCH, LENGTH, VOCABULARY, EMBEDDING = 12, 4, 10, 40, 12
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
@@ -89,7 +95,7 @@ def with_weights(model, **given):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            is_gain = "norm" in name and name.endswith("weight")
+            is_gain = re.search(r"(norm|ln_)\w*\.weight$", name.lower())
             parameter.copy_(0.3 * noise + (1.0 if is_gain else 0.0))
             if name in given:
                 parameter.fill_(given[name])
@@ -171,3 +177,29 @@ def captions(eos_id, rows=6):
 def pictures(rows=6):
     rng = np.random.default_rng(2)
     return rng.integers(0, 256, (rows, SIZE, SIZE, 3)).astype(np.uint8)
+
+
+def our_outputs(params, model, image, ids, mask):
+    """What HF's forward with return_loss gives, under HF's names."""
+    variables = {"params": params}
+    image = model.apply(variables, image, method="encode_image")
+    text = model.apply(variables, ids, mask, method="encode_text")
+    logit_scale = params["logit_scale"]
+    rows = jnp.arange(len(image))
+    total = dense_softmax(image, text, logit_scale, rows >= 0, rows)
+    return total / len(image), {
+        "image_embeds": image,
+        "text_embeds": text,
+        "logits_per_image": jnp.exp(logit_scale) * image @ text.T,
+    }
+
+
+def value_and_gradients(model):
+    """(params, pictures, ids, mask) -> ((loss, outputs), gradients), compiled."""
+    function = functools.partial(our_outputs, model=model)
+    return jax.jit(
+        lambda params, *arrays: jax.value_and_grad(
+            lambda p: function(p, image=arrays[0], ids=arrays[1], mask=arrays[2]),
+            has_aux=True,
+        )(params)
+    )

@@ -1,17 +1,29 @@
 """Towers by name. To add one, write models/<name>.py and a line here."""
 
 from vlp_jax.models import sizes
+from vlp_jax.models.bert import Bert, Roberta
+from vlp_jax.models.gpt2 import Gpt2
 from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.text import TextTransformer
-from vlp_jax.models.vit import ViT
+from vlp_jax.models.vit import PlainViT, ViT
 
-IMAGE_TOWERS = {"vit": ViT, "siglip_vit": SiglipViT}
-TEXT_TOWERS = {"transformer": TextTransformer, "siglip_text": SiglipText}
+IMAGE_TOWERS = {"vit": ViT, "siglip_vit": SiglipViT, "plain_vit": PlainViT}
+TEXT_TOWERS = {
+    "transformer": TextTransformer,
+    "siglip_text": SiglipText,
+    "bert": Bert,
+    "roberta": Roberta,
+    "gpt2": Gpt2,
+}
 
 # What a tower's `size` stands for.
 SIZES = {
     "vit": sizes.vit,
     "siglip_vit": sizes.vit,
+    "plain_vit": sizes.vit,
     "transformer": sizes.text,
     "siglip_text": sizes.siglip_text,
+    "bert": sizes.bert,
+    "roberta": sizes.roberta,
+    "gpt2": sizes.gpt2,
 }

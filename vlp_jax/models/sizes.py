@@ -3,6 +3,8 @@
 Image: Dosovitskiy et al. 2021, Touvron et al. 2021 (Ti, S). Text: the tower that
 CLIP (B, L; Radford et al. 2021, table 20) and OpenCLIP (S, H) pair with them. SigLIP
 (Zhai et al. 2023) pairs towers of one shape; So400m is Alabdulmohsin et al. 2023.
+BERT: Devlin et al. 2019 (base, large) and Turc et al. 2019, arXiv:1908.08962; RoBERTa:
+Liu et al. 2019; GPT-2: Radford et al. 2019, table 2, by their names on the hub.
 """
 
 from vlp_jax.core.errors import ConfigError
@@ -22,6 +24,21 @@ TEXT = {
     "B": dict(width=512, depth=12, heads=8),
     "L": dict(width=768, depth=12, heads=12),
     "H": dict(width=1024, depth=24, heads=16),
+}
+BERT = {
+    "tiny": dict(width=128, depth=2, heads=2),
+    "mini": dict(width=256, depth=4, heads=4),
+    "small": dict(width=512, depth=4, heads=8),
+    "medium": dict(width=512, depth=8, heads=8),
+    "base": dict(width=768, depth=12, heads=12),
+    "large": dict(width=1024, depth=24, heads=16),
+}
+ROBERTA = {name: BERT[name] for name in ("base", "large")}
+GPT2 = {
+    "small": dict(width=768, depth=12, heads=12),
+    "medium": dict(width=1024, depth=24, heads=16),
+    "large": dict(width=1280, depth=36, heads=20),
+    "xl": dict(width=1600, depth=48, heads=25),
 }
 
 
@@ -43,3 +60,18 @@ def text(size: str) -> dict[str, int | float]:
 def siglip_text(size: str) -> dict[str, int | float]:
     """Settings of SigLIP's text tower: those of the image tower of the same name."""
     return dict(lookup(VIT, size, "SigLIP text size"))
+
+
+def bert(size: str) -> dict[str, int | float]:
+    """Settings of a BERT named like 'base'."""
+    return dict(lookup(BERT, size, "BERT size"))
+
+
+def roberta(size: str) -> dict[str, int | float]:
+    """Settings of a RoBERTa named like 'base'."""
+    return dict(lookup(ROBERTA, size, "RoBERTa size"))
+
+
+def gpt2(size: str) -> dict[str, int | float]:
+    """Settings of a GPT-2 named like 'small', the one of 124 M parameters."""
+    return dict(lookup(GPT2, size, "GPT-2 size"))

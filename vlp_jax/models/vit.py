@@ -1,4 +1,4 @@
-"""The vision transformer as CLIP has it."""
+"""The vision transformer, as CLIP has it and as it was published before."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -11,6 +11,7 @@ from vlp_jax.models.towers import ImageTower
 POOLS = {
     "class": lambda tokens: tokens[:, 0],
     "mean": lambda tokens: tokens[:, 1:].mean(axis=1),
+    "pooler": lambda tokens: tokens[:, 0],  # with a map after its norm
 }
 
 
@@ -19,16 +20,19 @@ class ViT(ImageTower, kw_only=True):
 
     Dosovitskiy et al. 2021 (arXiv:2010.11929) with the changes of CLIP (Radford et
     al. 2021, arXiv:2103.00020, section 2.4): no bias in the patch embedding and a
-    layer norm before the first block.
+    layer norm before the first block. pool: 'class', 'mean' (of the patches), or
+    'pooler' (tanh of a linear map of the class token, after its norm).
     """
 
     pool: str = "class"
+    patch_bias: bool = False
+    input_norm: bool = True
 
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch height column 3"]
     ) -> Float[Array, "batch width"]:
-        tokens = self.embed_patches(images, use_bias=False)
+        tokens = self.embed_patches(images, use_bias=self.patch_bias)
         normal = nn.initializers.normal(self.width**-0.5)
         class_token = self.param("class_token", normal, (self.width,))
         position = self.param(
@@ -38,7 +42,23 @@ class ViT(ImageTower, kw_only=True):
         first = class_token.astype(tokens.dtype) + position[0]
         first = jnp.broadcast_to(first, (len(tokens), 1, self.width))
         tokens = jnp.concatenate([first, tokens], axis=1)
-        tokens = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(tokens)
+        if self.input_norm:
+            tokens = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(tokens)
         tokens = self.encode(tokens)
         pooled = lookup(POOLS, self.pool, "image pooling")(tokens)
-        return LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")(pooled)
+        pooled = LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")(pooled)
+        return self.map_pooled(pooled) if self.pool == "pooler" else pooled
+
+
+class PlainViT(ViT, kw_only=True):
+    """Image tower: the vision transformer without CLIP's changes.
+
+    Dosovitskiy et al. 2021 (arXiv:2010.11929) as Hugging Face's ViTModel computes it,
+    whose pooler stands where the paper has the hidden layer of its classifier.
+    """
+
+    activation: str = "gelu"
+    norm_epsilon: float = 1e-12
+    pool: str = "pooler"
+    patch_bias: bool = True
+    input_norm: bool = False
