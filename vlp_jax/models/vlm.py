@@ -20,7 +20,8 @@ class TwoTower(nn.Module):
 
     `logit_scale` is the logarithm of the scale s, as in every published checkpoint;
     `logit_bias` exists only where its initial value is given. SigLIP gives one, leaves
-    out the image projection and has a bias in the text projection.
+    out the image projection and has a bias in the text projection. share_projection:
+    one matrix projects pictures and texts.
     """
 
     image: nn.Module
@@ -32,11 +33,13 @@ class TwoTower(nn.Module):
     logit_bias_init: float | None = None
     project_image: bool = True
     text_projection_bias: bool = False
+    share_projection: bool = False
 
     def setup(self):
         check_range("model.embedding_size", self.embedding_size, 1)
+        self._check_projections()
 
-        def projection(tower, use_bias):
+        def projection(tower, use_bias=False):
             return Dense(
                 self.embedding_size,
                 use_bias=use_bias,
@@ -44,15 +47,12 @@ class TwoTower(nn.Module):
                 dtype=tower.dtype,
             )
 
-        if self.project_image:
-            self.image_projection = projection(self.image, False)
-        elif self.image.width != self.embedding_size:
-            raise ConfigError(
-                f"without an image projection (model.project_image) "
-                f"model.embedding_size is the width of the image tower, "
-                f"{self.image.width}; it is {self.embedding_size}"
-            )
-        self.text_projection = projection(self.text, self.text_projection_bias)
+        if self.share_projection:
+            self.shared_projection = projection(self.text)
+        else:
+            if self.project_image:
+                self.image_projection = projection(self.image)
+            self.text_projection = projection(self.text, self.text_projection_bias)
         constant = nn.initializers.constant
         self.logit_scale = self.param(
             "logit_scale", constant(self.logit_scale_init), ()
@@ -62,6 +62,27 @@ class TwoTower(nn.Module):
                 "logit_bias", constant(self.logit_bias_init), ()
             )
 
+    def _check_projections(self) -> None:
+        """ConfigError for projections that do not fit the towers or each other."""
+        image, text, size = self.image.width, self.text.width, self.embedding_size
+        if self.share_projection:
+            if not self.project_image or self.text_projection_bias:
+                raise ConfigError(
+                    "model.share_projection is one matrix without a bias for both "
+                    "towers; leave out model.project_image and text_projection_bias"
+                )
+            if image != text:
+                raise ConfigError(
+                    f"model.share_projection needs towers of one width; the image "
+                    f"tower's is {image}, the text tower's {text}"
+                )
+        elif not self.project_image and image != size:
+            raise ConfigError(
+                f"without an image projection (model.project_image) "
+                f"model.embedding_size is the width of the image tower, "
+                f"{image}; it is {size}"
+            )
+
     def encode_image(
         self, images: UInt8[Array, "batch height column 3"]
     ) -> Float[Array, "batch embedding"]:
@@ -69,7 +90,9 @@ class TwoTower(nn.Module):
         mean, std = jnp.array(self.image_mean), jnp.array(self.image_std)
         pixels = (images.astype(jnp.float32) / 255 - mean) / std
         pooled = self.image(pixels)
-        if self.project_image:
+        if self.share_projection:
+            pooled = self.shared_projection(pooled)
+        elif self.project_image:
             pooled = self.image_projection(pooled)
         return l2_normalise(pooled)
 
@@ -79,7 +102,10 @@ class TwoTower(nn.Module):
         mask: Bool[Array, "batch token"] | None = None,
     ) -> Float[Array, "batch embedding"]:
         """L2-normalised float32 embeddings of tokenised texts."""
-        return l2_normalise(self.text_projection(self.text(tokens, mask)))
+        pooled = self.text(tokens, mask)
+        if self.share_projection:
+            return l2_normalise(self.shared_projection(pooled))
+        return l2_normalise(self.text_projection(pooled))
 
     def __call__(self, images, tokens, mask=None):
         """Runs everything once; this is what initialises the parameters."""
