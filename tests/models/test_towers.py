@@ -13,7 +13,7 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Need
 from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.models.siglip import SiglipViT
-from vlp_jax.models.vit import ViT
+from vlp_jax.models.vit import PlainViT, ViT
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.parallel.sharding import BATCH
 
@@ -30,8 +30,8 @@ def test_patches_that_do_not_fill_the_picture():
         jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 9, 9, 3)))
 
 
-TOWERS = {"vit": ViT, "siglip_vit": SiglipViT}
-BOTH = pytest.mark.parametrize("kind", TOWERS)
+TOWERS = {"vit": ViT, "siglip_vit": SiglipViT, "plain_vit": PlainViT}
+EACH = pytest.mark.parametrize("kind", TOWERS)
 
 
 def tower(kind, **settings):
@@ -68,17 +68,17 @@ def tokens_kept(kind, model, **rngs):
     return state["intermediates"]["encoder"]["__call__"][0].shape[1]
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(
     ("fraction", "kept"), [(0.0, 16), (0.5, 8), (0.74, 4), (1.0, 1)]
 )
 def test_training_keeps_a_fixed_number_of_patches(kind, fraction, kept):
-    model, class_token = tower(kind, patch_dropout=fraction), int(kind == "vit")
+    model, class_token = tower(kind, patch_dropout=fraction), int(kind != "siglip_vit")
     assert tokens_kept(kind, model, dropout=jax.random.key(0)) == kept + class_token
     assert tokens_kept(kind, model) == 16 + class_token  # evaluation
 
 
-@BOTH
+@EACH
 def test_every_picture_loses_other_patches(kind):
     model = tower(kind, patch_dropout=0.5)
     apply = jax.jit(lambda key: model.apply(some_params(kind), pictures(), rngs=key))

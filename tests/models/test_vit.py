@@ -10,7 +10,9 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.models.vit import POOLS, ViT
 
 
-@pytest.mark.parametrize(("pool", "seen"), [("class", [0]), ("mean", [1, 2, 3, 4])])
+@pytest.mark.parametrize(
+    ("pool", "seen"), [("class", [0]), ("pooler", [0]), ("mean", [1, 2, 3, 4])]
+)
 def test_the_pooled_tokens(pool, seen):
     """The class token comes first; the mean is that of the patches."""
     tokens = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5, 8)))

@@ -5,10 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models.builders import SHAPE, SMALL, batch, shapes, siglip, small, two_tower
+from tests.models.builders import (
+    CONSTANTS,
+    SHAPE,
+    SMALL,
+    batch,
+    shapes,
+    siglip,
+    small,
+    two_tower,
+)
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.models import sizes
+from vlp_jax.models.bert import Bert, Roberta
+from vlp_jax.models.gpt2 import Gpt2
+from vlp_jax.models.vit import PlainViT
+from vlp_jax.models.vlm import TwoTower
 
 BLOCK = """
 attention/key/bias (8,)
@@ -65,6 +78,38 @@ SIGLIP_GOLDEN = [
 ]
 SIGLIP_GOLDEN.remove("text_projection/kernel (8, 6)")
 SIGLIP_GOLDEN.append("text_projection/kernel (8, 8)")
+TRUNKS = [x for x in GOLDEN if "/encoder/" in x]
+DUAL_GOLDEN = [
+    *TRUNKS,
+    "image/class_token (8,)",
+    "image/norm_post/bias (8,)",
+    "image/norm_post/scale (8,)",
+    "image/patch_embedding/bias (8,)",
+    "image/patch_embedding/kernel (48, 8)",
+    "image/pooler/bias (8,)",
+    "image/pooler/kernel (8, 8)",
+    "image/position_embedding (5, 8)",
+    "logit_scale ()",
+    "shared_projection/kernel (8, 6)",
+    "text/norm_pre/bias (8,)",
+    "text/norm_pre/scale (8,)",
+    "text/pooler/bias (8,)",
+    "text/pooler/kernel (8, 8)",
+    "text/position_embedding (7, 8)",
+    "text/token_embedding (20, 8)",
+    "text/type_embedding (2, 8)",
+]
+
+
+def dual(text=Bert, **settings):
+    """A plain vision transformer and BERT, with one projection for both."""
+    return TwoTower(
+        PlainViT(image_size=8, patch_size=4, **SMALL),
+        text(vocab_size=20, length=7, **SMALL),
+        embedding_size=6,
+        **CONSTANTS,
+        **{"share_projection": True, **settings},
+    )
 
 
 def test_parameter_paths():
@@ -79,6 +124,64 @@ def test_parameter_paths_of_siglip():
     params, _ = shapes(siglip(SMALL | {"patch_size": 4}, SMALL, 8, 20, 7))
     found = [f"{path} {leaf.shape}" for path, leaf in trees.flatten(params).items()]
     assert sorted(found) == sorted(SIGLIP_GOLDEN)
+
+
+def test_parameter_paths_of_a_plain_transformer_and_bert():
+    """RoBERTa's differ in two shapes, GPT-2's are those of the text transformer."""
+
+    def found(model):
+        params, _ = shapes(model)
+        return {f"{path} {x.shape}" for path, x in trees.flatten(params).items()}
+
+    assert found(dual()) == set(DUAL_GOLDEN)
+    assert found(dual(Roberta)) ^ set(DUAL_GOLDEN) == {
+        "text/position_embedding (7, 8)",
+        "text/position_embedding (9, 8)",
+        "text/type_embedding (1, 8)",
+        "text/type_embedding (2, 8)",
+    }
+    gpt2 = Gpt2(vocab_size=20, length=7, eos_id=2, **SMALL)
+    assert found(small(text=gpt2)) == set(GOLDEN)
+
+
+def test_one_projection_is_two_with_the_same_matrix():
+    """The embeddings are equal, and its gradient is the sum of both."""
+    one, two = dual(), dual(share_projection=False)
+    images = jnp.arange(384).reshape(2, 8, 8, 3).astype(jnp.uint8)
+    tokens = jnp.arange(14).reshape(2, 7)
+    params = jax.jit(one.init)(jax.random.key(0), images, tokens)["params"]
+    matrix = params["shared_projection"]
+    apart = {k: v for k, v in params.items() if k != "shared_projection"}
+    apart |= {"image_projection": matrix, "text_projection": matrix}
+
+    def loss(params, model):
+        image, text = model.apply({"params": params}, images, tokens)
+        return (image[0] * text[1]).sum()
+
+    value, found = jax.jit(jax.value_and_grad(loss), static_argnums=1)(params, one)
+    expected, parts = jax.jit(jax.value_and_grad(loss), static_argnums=1)(apart, two)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    halves = [parts[f"{name}_projection"]["kernel"] for name in ("image", "text")]
+    assert min(np.abs(half).max() for half in halves) > 1e-3
+    np.testing.assert_allclose(
+        found["shared_projection"]["kernel"], sum(halves), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"project_image": False}, "one matrix without a bias for both towers; leave"),
+        ({"text_projection_bias": True}, "leave out .* text_projection_bias"),
+        (
+            {"text": Bert(vocab_size=20, length=7, **SHAPE)},
+            "towers of one width; the image tower's is 8, the text tower's 16",
+        ),
+    ],
+)
+def test_one_projection_has_to_fit_both_towers(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        shapes(dual().clone(**settings))
 
 
 def test_without_image_projection_the_widths_agree():
