@@ -21,6 +21,7 @@ FILES = sorted(p.relative_to(ROOT) for p in (ROOT / "configs").rglob("*.py"))
 TOKENIZERS = {
     "openai/clip": SimpleNamespace(vocab_size=49_408, length=77, eos_id=49_407),
     "google/siglip": SimpleNamespace(vocab_size=32_000, length=64, eos_id=1),
+    "google-bert/bert": SimpleNamespace(vocab_size=30_522, length=64, eos_id=102),
 }
 
 
@@ -55,7 +56,13 @@ def test_the_shipped_configs():
     assert "configs/quickstart.py" in TRAINING
     assert {
         f"configs/pretrain/{name}.py"
-        for name in ("clip_vit_b32", "clip_vit_b16", "clip_vit_l14", "siglip_vit_b16")
+        for name in (
+            "clip_vit_b32",
+            "clip_vit_b16",
+            "clip_vit_l14",
+            "siglip_vit_b16",
+            "vit_bert",
+        )
     } <= set(TRAINING)
     assert "configs/transfer/lit.py" in TRAINING
     assert {
@@ -89,7 +96,8 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     if config.data.train.kind == "image_folder":
         config.data.train.root = pictures
     if config.tokenizer.path is not None:
-        tokenizer = TOKENIZERS[config.tokenizer.path.partition("-")[0]]
+        path = config.tokenizer.path
+        tokenizer = next(x for name, x in TOKENIZERS.items() if path.startswith(name))
         assert config.tokenizer.length == tokenizer.length
         monkeypatch.setattr(runs.TrainingRun, "_tokenizer", lambda run: tokenizer)
     run = runs.TrainingRun(config, tmp_path / "run")
