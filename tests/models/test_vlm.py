@@ -209,14 +209,22 @@ def computing_in(dtype):
     return two_tower(image, SHAPE | {"dtype": dtype}, 8, 16, vocabulary=20, length=8)
 
 
-def test_bfloat16_computes_in_bfloat16_between_float32_ends():
-    model, arrays = computing_in("bfloat16"), batch()
-    params = jax.jit(model.init)(jax.random.key(0), *arrays)
+def dual_in(dtype):
+    model = dual()
+    towers = {x: getattr(model, x).clone(dtype=dtype) for x in ("image", "text")}
+    return model.clone(**towers)
+
+
+@pytest.mark.parametrize("make", [computing_in, dual_in])
+def test_bfloat16_computes_in_bfloat16_between_float32_ends(make):
+    model = make("bfloat16")
+    size, length = model.image.image_size, model.text.length
+    images = jnp.zeros((2, size, size, 3), jnp.uint8)
+    arrays = images, jnp.zeros((2, length), int), jnp.ones((2, length), bool)
+    params = jax.eval_shape(model.init, jax.random.key(0), *arrays)
 
     def run(params):
-        return model.apply(
-            params, *map(jnp.asarray, arrays), capture_intermediates=True
-        )
+        return model.apply(params, *arrays, capture_intermediates=True)
 
     outputs, state = jax.eval_shape(run, params)
     between = {
