@@ -34,6 +34,15 @@ def test_mean_per_class_recall_is_balanced_accuracy():
     )
 
 
+def test_scores_by_the_names_of_clip_benchmark():
+    ranking = np.array([[0, 1, -1, -1, -1], [1, 0, 2, 3, 4], [-1] * 5, [2, 1, 0, 3, 4]])
+    truth = np.array([1, 1, 1, 2])
+    # class 1: right once in three; class 2: always
+    found = classification.scores(ranking, truth, 5)
+    assert found == {"acc1": 0.5, "acc5": 0.75, "mean_per_class_recall": 2 / 3}
+    assert np.isnan(classification.scores(ranking, truth, 4)["acc5"])
+
+
 def test_confusion():
     truth, guess = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 0, 0, 2])
     counts = classification.confusion_matrix(guess, truth, 4)

@@ -28,6 +28,21 @@ def mean_per_class_recall(
     return float((right[seen > 0] / seen[seen > 0]).mean())
 
 
+def scores(
+    ranking: Int[np.ndarray, "n guesses"], truth: Int[np.ndarray, " n"], classes: int
+) -> dict[str, float]:
+    """acc1, acc5 and mean_per_class_recall; acc5 is NaN below five classes.
+
+    `ranking` is as for accuracy_at_k; -1 in it is no guess.
+    """
+    enough = classes >= 5
+    return {
+        "acc1": accuracy_at_k(ranking, truth, 1),
+        "acc5": accuracy_at_k(ranking, truth, 5) if enough else float("nan"),
+        "mean_per_class_recall": mean_per_class_recall(ranking[:, 0], truth),
+    }
+
+
 def confusion_matrix(
     guess: Int[np.ndarray, " n"], truth: Int[np.ndarray, " n"], classes: int
 ) -> Int[np.ndarray, "classes classes"]:
