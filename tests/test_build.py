@@ -200,6 +200,37 @@ def test_evaluators_share_the_data_of_the_evaluation_or_have_their_own():
         build.make_evaluators(block)
 
 
+def test_an_evaluator_that_learns_has_a_second_source():
+    block = recipe.evaluation()
+    small = functools.partial(recipe.source, "digit_scenes", canvas=24)
+    block.data, block.train = small(split="test", size=20), small(size=40)
+    block.evaluators.shared = recipe.evaluator("knn")
+    block.evaluators.own = recipe.evaluator("linear_probe", train=small(size=50))
+    block.evaluators.without = recipe.evaluator("retrieval")
+    found = build.make_evaluators(block)
+    assert all(len(evaluator.source) == 20 for evaluator in found.values())
+    assert (len(found["shared"].train), len(found["own"].train)) == (40, 50)
+    full = build.resolved(block)
+    assert full.train.split == full.evaluators.own.train.split == "train"
+    assert full.evaluators.shared.train.split is None and block.train.split is None
+
+    block.evaluators.without.train = small(size=60)
+    with pytest.raises(ConfigError, match="without.train is given, but a retrieval le"):
+        build.make_evaluators(block)
+    block.evaluators.without.train.kind = block.train.kind = None
+    with pytest.raises(ConfigError, match="^train.kind is not given; known: digit_sc"):
+        build.make_evaluators(block)
+
+
+def test_evaluators_of_runs_that_knew_no_second_source():
+    block = recipe.evaluation()
+    block.data = recipe.source("digit_scenes", size=20, canvas=24)
+    block.evaluators.old = recipe.evaluator("retrieval")
+    before = block.to_dict()
+    del before["train"], before["evaluators"]["old"]["train"]
+    assert len(build.make_evaluators(ConfigDict(before))["old"].source) == 20
+
+
 def test_training_pictures_are_whole_unless_a_crop_is_given():
     chosen = tiny()
     preprocessing = build.make_preprocessing(chosen)

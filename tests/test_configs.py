@@ -67,7 +67,13 @@ def test_the_shipped_configs():
     assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
-        for name in ("digit_scenes", "image_folder", "image_classes")
+        for name in (
+            "digit_scenes",
+            "image_folder",
+            "image_classes",
+            "knn",
+            "linear_probe",
+        )
     } <= set(EVALUATIONS)
     assert {
         f"configs/data/{name}.py"
@@ -118,8 +124,9 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_an_evaluation_builds(name, pictures):
     config = load(Path(name)).get_config()
-    if config.data.kind == "image_folder":
-        config.data.root = pictures
+    for block in (config.data, config.train):
+        if block.kind == "image_folder":
+            block.root = pictures
     evaluators = build.make_evaluators(config)
     assert list(evaluators) == list(config.evaluators)
     assert all(len(evaluator.source) for evaluator in evaluators.values())

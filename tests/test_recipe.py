@@ -117,6 +117,8 @@ def test_an_evaluator_uses_data_of_its_own_where_it_has_them():
     own = recipe.source("digit_scenes", split="test")
     assert recipe.evaluator("retrieval", own).data.split == "test"
     assert recipe.evaluator("retrieval").data.kind is None
+    found = recipe.evaluator("knn", train=own, k=5)
+    assert (found.train.split, found.data.kind, found.k) == ("test", None, 5)
 
 
 def test_two_recipes_share_nothing():

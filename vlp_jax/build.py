@@ -176,16 +176,26 @@ def check_needs(config: ConfigDict, objective: Mixture) -> None:
 
 
 def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
-    """Evaluators by name; those without data of their own share `block.data`."""
-    evaluators = {}
-    for name, settings in block.evaluators.items():
-        own = settings.data.kind is not None
-        data = settings.data if own else block.data
-        source = pick(SOURCES, data, f"evaluators.{name}.data" if own else "data")
-        evaluators[name] = pick(
-            EVALUATORS, settings, f"evaluators.{name}", source=source
-        )
-    return evaluators
+    """Evaluators by name; those without data of their own share the evaluation's."""
+    return {
+        name: pick(EVALUATORS, one, f"evaluators.{name}", **_sources(block, name))
+        for name, one in block.evaluators.items()
+    }
+
+
+def _sources(block: ConfigDict, name: str) -> dict[str, Source]:
+    """What an evaluator looks at, and what it learns from where its kind does."""
+    one, path = block.evaluators[name], f"evaluators.{name}"
+    wanted = parameters_of(lookup(EVALUATORS, one.kind or "", f"{path}.kind"))
+    sources = {}
+    for key, parameter in (("data", "source"), ("train", "train")):
+        own = key in one and one[key].kind is not None
+        owner, what = (one, f"{path}.{key}") if own else (block, key)
+        if parameter in wanted:
+            sources[parameter] = pick(SOURCES, owner[key], what)
+        elif own:
+            raise ConfigError(f"{what} is given, but a {one.kind} learns from no data")
+    return sources
 
 
 def training_images(data: ConfigDict, preprocessing: Preprocessing):
@@ -269,9 +279,11 @@ def resolved(config: ConfigDict) -> ConfigDict:
 
 
 def _resolve_evaluation(config: ConfigDict) -> ConfigDict:
-    _fill(config.data, SOURCES.get(config.data.kind))
-    for block in config.get("evaluators", {}).values():
-        _fill(block.data, SOURCES.get(block.data.kind))
+    evaluators = config.get("evaluators", {}).values()
+    for owner in (config, *evaluators):
+        for data in (owner[key] for key in ("data", "train") if key in owner):
+            _fill(data, SOURCES.get(data.kind))
+    for block in evaluators:
         _fill(block, EVALUATORS.get(block.kind))
     return config
 

@@ -31,6 +31,7 @@ from vlp_jax.transfer.initialise import InitialWeights
 GIVEN = (
     "mesh",
     "source",
+    "train",
     "image",
     "text",
     "image_mean",
@@ -108,10 +109,19 @@ def dataset(kind: str, **chosen: Any) -> ConfigDict:
     return config.lock()
 
 
-def evaluator(kind: str, data: ConfigDict | None = None, **chosen: Any) -> ConfigDict:
-    """Settings of an evaluator. Without `data` it uses the evaluation's own."""
+def evaluator(
+    kind: str,
+    data: ConfigDict | None = None,
+    train: ConfigDict | None = None,
+    **chosen: Any,
+) -> ConfigDict:
+    """Settings of an evaluator: what it looks at, and what it learns from if it does.
+
+    Without `data` or `train` it uses the evaluation's own.
+    """
     config = block(EVALUATORS, kind, **chosen)
     config.data = data or source()
+    config.train = train or source()
     return config
 
 
@@ -120,6 +130,7 @@ def evaluation() -> ConfigDict:
     config = ConfigDict(
         {
             "data": source(),  # for the evaluators that name none of their own
+            "train": source(),  # the same, of those that learn from examples
             "evaluators": {},
             "batch_size": 256,
             "weights": "model",  # or 'ema', where the run keeps one

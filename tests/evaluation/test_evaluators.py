@@ -5,17 +5,16 @@ import pytest
 
 from tests.evaluation.predictors import FakePredictor
 from vlp_jax.core.errors import RunError
+from vlp_jax.core.lookup import call
 from vlp_jax.evaluation import EVALUATORS
-from vlp_jax.evaluation.retrieval import Retrieval
-from vlp_jax.evaluation.zero_shot import ZeroShot
 
 
 def test_names():
-    assert set(EVALUATORS) == {"zero_shot", "retrieval"}
+    assert set(EVALUATORS) == {"zero_shot", "retrieval", "knn", "linear_probe"}
 
 
-@pytest.mark.parametrize("evaluator", [ZeroShot, Retrieval])
-def test_a_model_that_diverged_is_not_scored(evaluator, digits):
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_a_model_that_diverged_is_not_scored(name, digits):
     nan = FakePredictor(lambda meaning: np.full(4, np.nan, np.float32))
     with pytest.raises(RunError, match="NaN"):
-        evaluator(digits, limit=5).run(nan)
+        call(EVALUATORS[name], {"limit": 5}, name, source=digits, train=digits).run(nan)

@@ -156,7 +156,10 @@ class Report:
 
 
 class Evaluator(Protocol):
-    """A task on a source, with metrics named as the field names them."""
+    """A task on a source, with metrics named as the field names them.
+
+    One that learns from examples has a second source `train`.
+    """
 
     source: Source
 

@@ -1,6 +1,16 @@
-"""Evaluators: name -> class. Each takes a source and runs on a Predictor."""
+"""Evaluators: name -> class. Each takes a source and runs on a Predictor.
 
+One with a parameter `train` gets a second source, to learn from.
+"""
+
+from vlp_jax.evaluation.knn import NearestNeighbours
+from vlp_jax.evaluation.linear_probe import LinearProbe
 from vlp_jax.evaluation.retrieval import Retrieval
 from vlp_jax.evaluation.zero_shot import ZeroShot
 
-EVALUATORS = {"zero_shot": ZeroShot, "retrieval": Retrieval}
+EVALUATORS = {
+    "zero_shot": ZeroShot,
+    "retrieval": Retrieval,
+    "knn": NearestNeighbours,
+    "linear_probe": LinearProbe,
+}

@@ -24,6 +24,8 @@ PAIRS_SHOWN = 30
 TITLES = {
     "zeroshot_classification": "Zero-shot classification",
     "zeroshot_retrieval": "Zero-shot retrieval",
+    "knn": "Nearest neighbours",
+    "linear_probe": "Linear probe",
 }
 
 
