@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression as Reference
 from tests.parallel.meshes import make_mesh
 from vlp_jax.evaluation import logistic
 from vlp_jax.evaluation.logistic import LogisticRegression
+from vlp_jax.parallel.collectives import ROWS, SAME, map_rows
 
 TEST = np.arange(1797) % 5 == 0
 
@@ -90,13 +91,37 @@ def test_a_large_common_direction_changes_nothing():
     assert difference(found.weights.T, reference(1.0).coef_) < 1e-5
 
 
-@pytest.mark.parametrize("tile", [2, 100, 10_000])
-def test_tiles_change_nothing(monkeypatch, tile):
+@pytest.mark.parametrize(("most", "tile"), [(2, 2), (100, 90), (10_000, 180)])
+def test_tiles_change_nothing(monkeypatch, most, tile):
+    """1437 rows on 8 devices are 180 on each, in equal tiles of at most so many."""
     whole = problem().fit(1.0)
-    monkeypatch.setattr(logistic, "TILE", tile * 10)
+    monkeypatch.setattr(logistic, "TILE", most * 10)
     parts = problem()
-    assert parts.tile == min(tile, 180)  # 1437 rows on 8 devices
+    assert parts.tile == tile
     assert difference(parts.fit(1.0).weights, whole.weights) < 1e-5
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_loss_and_gradient_are_those_of_the_rows(devices):
+    """In float64 from the definition; 17 rows on 8 devices fill up to 24."""
+    features, labels, _ = digits(3)
+    given = LogisticRegression(
+        features[:17].astype(np.float32), labels[:17], 3, make_mesh(devices)
+    )
+    w = np.random.default_rng(0).normal(size=(65, 3)).astype(np.float32)
+    loss = map_rows(
+        functools.partial(logistic._loss, tile=given.tile),
+        given.mesh,
+        in_specs=(SAME, ROWS, ROWS, ROWS),
+        out_specs=(SAME, SAME),
+    )
+    value, gradient = jax.jit(loss)(w, *given.examples)
+    x = np.asarray(given.examples[0], np.float64)[:17]
+    odds = np.exp(x @ w)
+    shares = odds / odds.sum(axis=1, keepdims=True)
+    right = np.eye(3)[labels[:17]]
+    assert difference(value, -np.log(shares[right == 1]).sum()) < 1e-5
+    assert difference(gradient, x.T @ (shares - right)) < 1e-5
 
 
 def test_another_penalty_compiles_nothing():

@@ -51,6 +51,12 @@ def test_a_draw_holds_the_smaller_ones_and_depends_on_the_class_alone():
     assert set(other) != set(same[0])
 
 
+def test_classes_are_drawn_independently():
+    labels = np.repeat([0, 1], 20)
+    shots, _ = draw_shots(labels, 5, 0, hold_out=False)
+    assert set(shots[:5] + 20) != set(shots[5:])
+
+
 def test_too_few_examples_for_the_shots():
     with pytest.raises(RunError, match="2 shots and 2 .* need 4 .* class 7 has 2;"):
         draw_shots(LABELS, 2, 0, hold_out=True)

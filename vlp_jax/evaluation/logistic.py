@@ -72,8 +72,10 @@ class LogisticRegression:
         centred = features - self.mean
         self.constant = float(np.linalg.norm(centred) / np.sqrt(centred.size) or 1.0)
         devices = batch_devices(mesh)
-        self.tile = min(max(TILE // classes, 1), -(-self.size // devices))
-        rows = -(-self.size // (self.tile * devices)) * self.tile * devices
+        share = -(-self.size // devices)
+        tiles = -(-share * classes // TILE)
+        self.tile = -(-share // tiles)
+        rows = self.tile * tiles * devices
         x = np.zeros((rows, features.shape[1] + 1), features.dtype)
         x[: self.size, :-1], x[: self.size, -1] = centred, self.constant
         y = np.zeros(rows, np.int32)
@@ -144,9 +146,10 @@ def _loss(
         above = logits - jnp.where(right, logits, 0).sum(axis=1, keepdims=True)
         above = jnp.where(right, -jnp.inf, above)
         loss = jax.nn.softplus(jax.nn.logsumexp(above, axis=1))
-        wrong = jnp.where(valid[:, None], jnp.exp(above - loss[:, None]), 0)
+        wrong = jnp.exp(above - loss[:, None])
         error = jnp.where(right, -wrong.sum(axis=1, keepdims=True), wrong)
         value, gradient = sums
+        # A row that only fills up is zero, the constant too, and has no gradient.
         gradient += jnp.matmul(x.T, error, precision="highest")
         return (value + jnp.where(valid, loss, 0).sum(), gradient), None
 
