@@ -109,8 +109,9 @@ def minimise(
 def _is_lower(state: _State, value, gradient):
     """Armijo's condition; near the minimum, where values round, in terms of slopes.
 
-    For a quadratic the second form says the same (Hager and Zhang 2005, SIAM J. Optim.
-    16, equation 4.2), and slopes are precise where differences of values are not.
+    For a quadratic the second form says the same (the approximate Wolfe condition of
+    Hager and Zhang 2005, SIAM J. Optim. 16, 170-192), and slopes are precise where
+    differences of values are not.
     """
     slope = _dot(state.gradient, state.direction)
     enough = value <= state.value + DECREASE * state.step * slope

@@ -39,8 +39,9 @@ def draw_shots(
 ) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]:
     """(shots, held out): `shots` examples of every class, and min(shots, 4) others.
 
-    The latter are for choosing settings (Zhou et al. 2022, arXiv:2109.01134, section
-    4.1); none without `hold_out`. Raises RunError for a class with too few examples.
+    The latter are for choosing settings, as in the code of Zhou et al. 2022 (CoOp,
+    arXiv:2109.01134); none without `hold_out`. Raises RunError for a class with too
+    few examples.
     """
     more = min(shots, MOST_HELD_OUT) if hold_out else 0
     chosen, held_out = [], []

@@ -18,9 +18,9 @@ def vote(
     """The `most` classes with the most votes, best first; -1 where nobody voted.
 
     A neighbour of similarity s votes with exp(s / temperature) (Wu et al. 2018,
-    arXiv:1805.01978, equation 13; Caron et al. 2021, arXiv:2104.14294, appendix F);
-    without a temperature all votes are equal. Equal votes: the lower class first, as
-    scikit-learn's KNeighborsClassifier.
+    arXiv:1805.01978; Caron et al. 2021, arXiv:2104.14294); without a temperature all
+    votes are equal. Equal votes: the lower class first, as scikit-learn's
+    KNeighborsClassifier.
     """
     guesses = np.full((len(labels), most), -1, np.int64)
     for start in range(0, len(labels), TILE):
