@@ -25,7 +25,7 @@ LAYERS = [
         "porting",
     },
     {"build", "recipe"},
-    {"trained", "resuming", "learner", "feed", "settings", "cli"},
+    {"trained", "resuming", "learner", "feed", "settings", "suites", "cli"},
     {"runs"},
     {"planning", "launching"},
     {  # programs
@@ -86,6 +86,7 @@ ONLY_IN = {
         "resuming.py",
         "learner.py",
         "settings.py",
+        "suites.py",
         "feed.py",
         "cli.py",
         "launching/spec.py",

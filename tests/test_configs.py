@@ -9,10 +9,12 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from tests.data import clip_benchmark_folders as folders
 from vlp_jax import build, runs
 from vlp_jax.core import trees
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
+from vlp_jax.suites import expanded
 from vlp_jax.training.state import variables_of
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +62,7 @@ def test_the_shipped_configs():
     assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
-        for name in ("digit_scenes", "image_folder", "image_classes")
+        for name in ("digit_scenes", "image_folder", "image_classes", "clip_benchmark")
     } <= set(EVALUATIONS)
     assert {
         f"configs/data/{name}.py"
@@ -108,10 +110,16 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
-def test_an_evaluation_builds(name, pictures):
+def test_an_evaluation_builds(name, pictures, tmp_path):
     config = load(Path(name)).get_config()
     if config.data.kind == "image_folder":
         config.data.root = pictures
+    if config.suite:
+        config.data.root = str(tmp_path / "suite")
+        for made in (folders.classification, folders.retrieval):
+            made(tmp_path / "suite" / made.__name__)
+        config = expanded(config)
+        assert len(config.evaluators) == 2
     evaluators = build.make_evaluators(config)
     assert list(evaluators) == list(config.evaluators)
     assert all(len(evaluator.source) for evaluator in evaluators.values())

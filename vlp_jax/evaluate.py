@@ -25,11 +25,11 @@ def main() -> None:
             "evaluate needs a checkpoint and a folder: --checkpoint=runs/quickstart "
             "--output=runs/quickstart/eval"
         )
-    from vlp_jax import build, trained
+    from vlp_jax import build, suites, trained
     from vlp_jax.evaluation import charts, report, results
 
     settings = config or trained.checkpoint_config(checkpoint).evaluation
-    evaluators = build.make_evaluators(settings)
+    evaluators = build.make_evaluators(suites.expanded(settings))
     if not evaluators:
         raise ConfigError(
             "nothing to evaluate: the recipe of this checkpoint names no evaluators; "

@@ -1,6 +1,7 @@
 """Datasets by name. To add one, write data/sources/<kind>.py and a line here."""
 
 from vlp_jax.data.sources.array_record import ArrayRecord
+from vlp_jax.data.sources.clip_benchmark import ClipBenchmark
 from vlp_jax.data.sources.coco_captions import CocoCaptions
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 from vlp_jax.data.sources.flickr30k import Flickr30k
@@ -26,4 +27,5 @@ SOURCES = {
     "vqa_v2": VQAv2,
     "imagenet": ImageNet,
     "lvis": Lvis,
+    "clip_benchmark": ClipBenchmark,
 }
