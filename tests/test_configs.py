@@ -1,6 +1,7 @@
 """Every shipped config loads, builds its objects, and says the truth about itself."""
 
 import importlib
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from vlp_jax import build, runs
 from vlp_jax.core import trees
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
+from vlp_jax.data.sources.sugar_crepe import SPLITS
 from vlp_jax.suites import expanded
 from vlp_jax.training.state import variables_of
 
@@ -44,6 +46,17 @@ TRAINING, EVALUATIONS = load_configs("objectives"), load_configs("evaluators")
 DATASETS = load_configs("data")
 
 
+def write_selections(root: Path) -> str:
+    """The files of SugarCrepe and Winoground with an entry each, without pictures."""
+    (root / "val2017").mkdir(parents=True)
+    entry = {"filename": "000000000001.jpg", "caption": "a b", "negative_caption": "b"}
+    for split in SPLITS:
+        (root / f"{split}.json").write_text(json.dumps({"0": entry}))
+    pair = {"image_0": "a", "image_1": "b", "caption_0": "a b", "caption_1": "b a"}
+    (root / "examples.jsonl").write_text(json.dumps(pair))
+    return str(root)
+
+
 @pytest.fixture
 def pictures(tmp_path) -> str:
     """A folder of two classes that every image_folder config can open."""
@@ -62,7 +75,14 @@ def test_the_shipped_configs():
     assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
-        for name in ("digit_scenes", "image_folder", "image_classes", "clip_benchmark")
+        for name in (
+            "digit_scenes",
+            "image_folder",
+            "image_classes",
+            "clip_benchmark",
+            "sugar_crepe",
+            "winoground",
+        )
     } <= set(EVALUATIONS)
     assert {
         f"configs/data/{name}.py"
@@ -114,12 +134,14 @@ def test_an_evaluation_builds(name, pictures, tmp_path):
     config = load(Path(name)).get_config()
     if config.data.kind == "image_folder":
         config.data.root = pictures
+    if config.data.kind in ("sugar_crepe", "winoground"):
+        config.data.root = write_selections(tmp_path / "selections")
     if config.suite:
         config.data.root = str(tmp_path / "suite")
-        for made in (folders.classification, folders.retrieval):
+        for made in (folders.classification, folders.multilabel, folders.retrieval):
             made(tmp_path / "suite" / made.__name__)
         config = expanded(config)
-        assert len(config.evaluators) == 2
+        assert len(config.evaluators) == 3
     evaluators = build.make_evaluators(config)
     assert list(evaluators) == list(config.evaluators)
     assert all(len(evaluator.source) for evaluator in evaluators.values())

@@ -43,6 +43,8 @@ def test_what_cannot_be_expanded_is_explained(config, tmp_path):
     folders.multilabel(tmp_path / "all" / "wds_many")
     with pytest.raises(ConfigError, match="wds_many needs an evaluator of kind 'multi"):
         expanded(config)
+    config.evaluators.many = recipe.evaluator("multi_label", limit=1)
+    assert expanded(config).evaluators.wds_many.kind == "multi_label"
     config.data.root = None
     with pytest.raises(ConfigError, match="suite is for data of kind 'clip_benchmark'"):
         expanded(config)

@@ -18,5 +18,6 @@ def get_config():
     config.suite = True
     config.data.kind = "clip_benchmark"
     config.evaluators.zero_shot = recipe.evaluator("zero_shot")
+    config.evaluators.multi_label = recipe.evaluator("multi_label")
     config.evaluators.retrieval = recipe.evaluator("retrieval")
     return config

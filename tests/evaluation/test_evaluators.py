@@ -11,7 +11,13 @@ from vlp_jax.evaluation.zero_shot import ZeroShot
 
 
 def test_names():
-    assert set(EVALUATORS) == {"zero_shot", "retrieval"}
+    assert set(EVALUATORS) == {
+        "zero_shot",
+        "multi_label",
+        "retrieval",
+        "hard_negatives",
+        "winoground",
+    }
 
 
 @pytest.mark.parametrize("evaluator", [ZeroShot, Retrieval])

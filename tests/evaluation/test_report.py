@@ -88,6 +88,20 @@ def test_many_classes_show_pairs_instead_of_a_matrix(page):
     assert 'class="matrix' not in source and source.count("<td>&lt;script") == 60
 
 
+def test_classes_of_several_a_picture_the_worst_first(page):
+    details = {
+        "class_names": ("a", EVIL, "c"),
+        "average_precision": np.array([0.75, np.nan, 0.25]),
+        "positives": np.array([1200, 0, 7]),
+        "skipped": {},
+        "samples": 9000,
+    }
+    metrics = {"mean_average_precision": 0.5}
+    source = page([Report("zeroshot_classification", "voc", metrics, details)])
+    assert "9,000 images, 3 classes" in source and "1,200" in source
+    assert source.index("0.250") < source.index("0.750") and "nan" not in source
+
+
 def test_a_task_without_a_drawing_shows_its_metrics(page):
     source = page([Report("captioning", "scenes", {"cider": 1.25})])
     assert "captioning" in source and "1.250" in source

@@ -42,12 +42,14 @@ class Example:
     """One sample: an encoded image (or a uint8 array [H, W, 3]) and what is true.
 
     caption_weights: how often each caption is drawn in training; (): all alike.
+    negatives: captions that are nearly right, and wrong.
     labels: all of its classes, where a picture may have any number; None: not told.
     """
 
     image: bytes | np.ndarray
     captions: tuple[str, ...] = ()
     caption_weights: tuple[float, ...] = ()
+    negatives: tuple[str, ...] = ()
     label: int | None = None
     labels: tuple[int, ...] | None = None
     questions: tuple[Question, ...] = ()

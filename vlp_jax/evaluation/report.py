@@ -20,10 +20,12 @@ from vlp_jax.evaluation.metrics.classification import confusion_matrix, most_con
 ASSETS = Path(__file__).parent / "assets"
 MATRIX_CLASSES = 40  # above it a confusion matrix is noise; the worst pairs are shown
 PAIRS_SHOWN = 30
+CLASSES_SHOWN = 100
 
 TITLES = {
     "zeroshot_classification": "Zero-shot classification",
     "zeroshot_retrieval": "Zero-shot retrieval",
+    "image_caption_selection": "Captions nearly alike",
 }
 
 
@@ -75,6 +77,8 @@ def _metric(name: str, value: float) -> dict[str, Any]:
 
 
 def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
+    if "average_precision" in details:
+        return _draw_multi_label(details)
     names = details["class_names"]
     truth, guess = details["truth"], details["guess"]
     drawing: dict[str, Any] = {
@@ -83,6 +87,7 @@ def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
         "names": names,
         "matrix": None,
         "pairs": None,
+        "classes": None,
     }
     if len(names) <= MATRIX_CLASSES:
         drawing["matrix"] = _matrix(confusion_matrix(guess, truth, len(names)))
@@ -93,6 +98,18 @@ def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
         for t, g, count in most_confused(guess, truth, PAIRS_SHOWN)
     ]
     return drawing
+
+
+def _draw_multi_label(details: Mapping[str, Any]) -> dict[str, Any]:
+    names, found = details["class_names"], details["average_precision"]
+    order = np.argsort(found, kind="stable")[: np.isfinite(found).sum()]  # NaN is last
+    worst = [
+        {"name": names[k], "count": int(details["positives"][k]), "value": found[k]}
+        for k in order[:CLASSES_SHOWN]
+    ]
+    size = f"{details['samples']:,} images, {len(names):,} classes"
+    empty = {"matrix": None, "pairs": None, "failures": []}
+    return {"size": size, "names": names, "classes": worst, **empty}
 
 
 def _matrix(counts: np.ndarray) -> list[list[dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """An Example without its picture as JSON, and back: what `prepare` puts into shards.
 
   {"vlp_jax": "1", "captions": [...], "caption_weights": [...], "label": 3,
-   "labels": [3, 5], "name": "",
+   "labels": [3, 5], "negatives": [...], "name": "",
    "questions": [{"question": "", "answers": [...], "id": ""}],
    "regions": [{"box": [x0, y0, x1, y1], "label": 3, "mask": {"size": [H, W],
                 "counts": [...]}}]}
@@ -27,6 +27,7 @@ def to_json(example: Example) -> dict[str, Any]:
         MARK: VERSION,
         "captions": list(example.captions),
         "caption_weights": [float(w) for w in example.caption_weights],
+        "negatives": list(example.negatives),
         "label": None if example.label is None else int(example.label),
         "questions": [
             {"question": q.text, "answers": list(q.answers), "id": q.id}
@@ -52,6 +53,7 @@ def from_json(content: dict[str, Any]) -> dict[str, Any]:
         found = {
             "captions": _strings(content.get("captions", ())),
             "caption_weights": weights,
+            "negatives": _strings(content.get("negatives", ())),
             "label": None if label is None else int(label),
             "labels": None if labels is None else tuple(map(int, labels)),
             "questions": tuple(

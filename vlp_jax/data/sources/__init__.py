@@ -9,10 +9,12 @@ from vlp_jax.data.sources.image_folder import ImageFolder
 from vlp_jax.data.sources.imagenet import ImageNet
 from vlp_jax.data.sources.lvis import Lvis
 from vlp_jax.data.sources.parquet import Parquet
+from vlp_jax.data.sources.sugar_crepe import SugarCrepe
 from vlp_jax.data.sources.tfds import Tfds
 from vlp_jax.data.sources.visual_genome import VisualGenome
 from vlp_jax.data.sources.vqa_v2 import VQAv2
 from vlp_jax.data.sources.webdataset import WebDataset
+from vlp_jax.data.sources.winoground import Winoground
 
 SOURCES = {
     "digit_scenes": DigitScenes,
@@ -28,4 +30,6 @@ SOURCES = {
     "imagenet": ImageNet,
     "lvis": Lvis,
     "clip_benchmark": ClipBenchmark,
+    "sugar_crepe": SugarCrepe,
+    "winoground": Winoground,
 }
