@@ -15,6 +15,7 @@ import numpy as np
 from vlp_jax.core.pages import data_uri, render, write_text
 from vlp_jax.core.types import Report
 from vlp_jax.evaluation.charts import line_chart
+from vlp_jax.evaluation.comparison import Comparison
 from vlp_jax.evaluation.metrics.classification import confusion_matrix, most_confused
 
 ASSETS = Path(__file__).parent / "assets"
@@ -35,6 +36,7 @@ def write_report(
     reports: Sequence[Report],
     curves: Mapping[str, Sequence[tuple[int, float]]],
     facts: Mapping[str, str],
+    comparison: Comparison | None = None,
 ) -> None:
     """Writes the report whole or not at all.
 
@@ -44,6 +46,7 @@ def write_report(
         their metrics.
       curves: name -> (step, value) pairs; values that are not finite are left out.
       facts: what the reader should know first: checkpoint, step, sizes.
+      comparison: results of several folders, as a table of its own.
     """
     charts = [line_chart(name, points) for name, points in curves.items()]
     page = render(
@@ -52,6 +55,7 @@ def write_report(
         facts=facts,
         sections=[_section(report) for report in reports],
         charts=[chart for chart in charts if chart],
+        comparison=_comparison(comparison) if comparison else None,
     )
     write_text(path, page)
 
@@ -66,6 +70,20 @@ def _section(report: Report) -> dict[str, Any]:
         "skipped": report.details.get("skipped", {}),
         **draw(report.details),
     }
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    rows = [
+        {
+            "names": key,
+            "values": [
+                {"text": "–" if x is None else f"{x:.4f}", "best": n == found.best(key)}
+                for n, x in enumerate(values)
+            ],
+        }
+        for key, values in found.rows.items()
+    ]
+    return {"columns": found.columns, "rows": rows}
 
 
 def _metric(name: str, value: float) -> dict[str, Any]:
