@@ -47,8 +47,8 @@ def test_a_caption_against_one_negative_or_several():
     source = Samples(
         sample(0, "at0", "at90"),  # right
         sample(1, "at90", "at0"),  # wrong
-        sample(0, "at0", "at90", "at5"),  # right against both
         sample(1, "at0", "at90", "at5"),  # at5 is nearer
+        sample(0, "at0", "at90", "at5"),  # right against both
         sample(0, "at0", "also0"),  # a tie
     )
     report = HardNegatives(source).run(at_angles(at0=0, at5=5, at90=90, also0=0))

@@ -84,10 +84,12 @@ def _names(owners: list[tuple[str, str, str]]) -> tuple[str, ...]:
 
 def _without_common(folders: list[str]) -> dict[str, str]:
     """'runs/a/eval' and 'runs/b/eval' become 'a' and 'b'."""
+    if len(folders) == 1:
+        return {folders[0]: folders[0]}
     parts = [Path(folder).parts for folder in folders]
-    start = len(os.path.commonprefix(parts)) if len(folders) > 1 else 0
+    start = len(os.path.commonprefix(parts))
     ends = [x[start:][::-1] for x in parts]
-    end = len(os.path.commonprefix(ends)) if len(folders) > 1 else 0
+    end = len(os.path.commonprefix(ends))
     names = ["/".join(x[start : len(x) - end]) for x in parts]
     return dict(zip(folders, names if all(names) else folders, strict=True))
 
