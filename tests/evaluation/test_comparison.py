@@ -81,6 +81,17 @@ def test_the_table_marks_the_best(folders):
     assert "0.7500 *" in text and "0.5000 *" not in text and "–" in text
 
 
+def test_metrics_stay_whole_in_a_narrow_terminal(tmp_path):
+    name = "image_retrieval_recall@10"
+    for folder in ("a", "b", "a_longer_name_of_a_run"):
+        write(tmp_path / folder, "x", dataset="digit_scenes/test", **{name: 0.4321})
+    found = compare([str(path) for path in sorted(tmp_path.iterdir())])
+    console = Console(width=80, file=io.StringIO())
+    console.print(comparison_table(found))
+    text = console.file.getvalue()
+    assert name in text and "0.4321 *" in text and text.count("0.4321") == 3
+
+
 def test_a_folder_without_a_result(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("empty", "gone"):

@@ -98,13 +98,16 @@ def comparison_table(found: Comparison) -> Table:
     """For the terminal; the best of each row is marked."""
     table = Table()
     for heading in ("dataset", "task", "metric"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "metric")
     for name in found.columns:
-        table.add_column(escape(name), justify="right", overflow="fold")
+        name = escape(name)
+        table.add_column(name, justify="right", overflow="fold", min_width=8)
     last = None
     for key, values in found.rows.items():
         dataset, task, metric = key
-        if last not in (None, key[:2]):
+        if last == key[:2]:
+            dataset = task = ""  # said once
+        elif last is not None:
             table.add_section()
         last, best = key[:2], found.best(key)
         cells = [
