@@ -1,6 +1,7 @@
 """Every shipped config loads, builds its objects, and says the truth about itself."""
 
 import importlib
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +10,13 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from tests.data import clip_benchmark_folders as folders
 from vlp_jax import build, runs
 from vlp_jax.core import trees
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
+from vlp_jax.data.sources.sugar_crepe import SPLITS
+from vlp_jax.suites import expanded
 from vlp_jax.training.state import variables_of
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +45,17 @@ def load_configs(section: str) -> dict[str, ConfigDict]:
 
 TRAINING, EVALUATIONS = load_configs("objectives"), load_configs("evaluators")
 DATASETS = load_configs("data")
+
+
+def write_selections(root: Path) -> str:
+    """The files of SugarCrepe and Winoground with an entry each, without pictures."""
+    (root / "val2017").mkdir(parents=True)
+    entry = {"filename": "000000000001.jpg", "caption": "a b", "negative_caption": "b"}
+    for split in SPLITS:
+        (root / f"{split}.json").write_text(json.dumps({"0": entry}))
+    pair = {"image_0": "a", "image_1": "b", "caption_0": "a b", "caption_1": "b a"}
+    (root / "examples.jsonl").write_text(json.dumps(pair))
+    return str(root)
 
 
 @pytest.fixture
@@ -73,6 +88,9 @@ def test_the_shipped_configs():
             "image_classes",
             "knn",
             "linear_probe",
+            "clip_benchmark",
+            "sugar_crepe",
+            "winoground",
         )
     } <= set(EVALUATIONS)
     assert {
@@ -122,11 +140,19 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
-def test_an_evaluation_builds(name, pictures):
+def test_an_evaluation_builds(name, pictures, tmp_path):
     config = load(Path(name)).get_config()
     for block in (config.data, config.train):
         if block.kind == "image_folder":
             block.root = pictures
+    if config.data.kind in ("sugar_crepe", "winoground"):
+        config.data.root = write_selections(tmp_path / "selections")
+    if config.suite:
+        config.data.root = str(tmp_path / "suite")
+        for made in (folders.classification, folders.multilabel, folders.retrieval):
+            made(tmp_path / "suite" / made.__name__)
+        config = expanded(config)
+        assert len(config.evaluators) == 3
     evaluators = build.make_evaluators(config)
     assert list(evaluators) == list(config.evaluators)
     assert all(len(evaluator.source) for evaluator in evaluators.values())

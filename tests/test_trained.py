@@ -64,6 +64,28 @@ def test_a_checkpoint_is_a_model_that_predicts(before, weights):
     assert found.predictor.batch_size == 8  # the devices share it
 
 
+def test_another_step_uses_what_is_compiled(before, tmp_path):
+    workdir, run, state = before
+    loaded = trained.load_checkpoint(str(workdir), 4, "model")
+    picture = np.zeros((2, 24, 24, 3), np.uint8)
+    first = loaded.predictor.encode_image(picture)
+    step = str(step_folder(workdir, 5))
+    found = trained.load_another(loaded, step, "ema")
+    assert found.predictor._image is loaded.predictor._image and found.step == 5
+    compiled = found.predictor._image._cache_size()
+    assert not np.array_equal(found.predictor.encode_image(picture), first)
+    assert found.predictor._image._cache_size() == compiled
+    fresh = trained.load_checkpoint(step, 4, "ema").predictor.encode_image(picture)
+    np.testing.assert_array_equal(found.predictor.encode_image(picture), fresh)
+    again = trained.load_another(found, step, "model")
+    np.testing.assert_array_equal(again.predictor.encode_image(picture), first)
+
+    other, _ = saved(tmp_path, 7, model__image__width=48)
+    other.store.close()
+    changed = trained.load_another(loaded, str(step_folder(tmp_path, 7)), "model")
+    assert changed.step == 7 and changed.config.model.image.width == 48
+
+
 def test_an_average_that_was_not_kept(before, tmp_path):
     workdir, run, _ = before
     with pytest.raises(ConfigError, match="unknown weights 'emma'.*did you mean 'ema'"):

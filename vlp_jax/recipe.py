@@ -135,6 +135,7 @@ def evaluation() -> ConfigDict:
             "batch_size": 256,
             "weights": "model",  # or 'ema', where the run keeps one
             "every": not_given(int),  # steps of training; None: only at the end
+            "suite": False,  # data.root holds datasets: an evaluator each (suites.py)
         }
     )
     config.lock()  # a recipe that sets a key that does not exist is refused, too

@@ -28,6 +28,7 @@ from vlp_jax.parallel.mesh import check_batch_size
 from vlp_jax.parallel.sharding import bytes_per_device, place_batch, process_share
 from vlp_jax.resuming import Previous
 from vlp_jax.settings import check_settings, make_plan
+from vlp_jax.suites import expanded
 from vlp_jax.trained import (
     CONFIG,
     DATA,
@@ -79,7 +80,7 @@ class TrainingRun:
             config.profile.first_step, config.profile.steps, self.plan.last_step
         )
         self.preprocessing = build.make_preprocessing(config)
-        self.evaluators = build.make_evaluators(config.evaluation)
+        self.evaluators = build.make_evaluators(expanded(config.evaluation))
         self.previous = Previous.find(self.workdir, strict)
         self.first_step = self.previous.step
         self.initial = build.make_initial_weights(config)

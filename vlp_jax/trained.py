@@ -70,6 +70,30 @@ def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoin
     return read_checkpoint(path, lambda folder: _load(folder, batch_size, weights))
 
 
+def load_another(loaded: LoadedCheckpoint, path: str, weights: str) -> LoadedCheckpoint:
+    """Another step of the run that `loaded` belongs to, without compiling again.
+
+    One that was trained with other settings is loaded from its own description.
+    """
+
+    def load(folder: Path) -> LoadedCheckpoint:
+        predictor = loaded.predictor
+        if for_any_machine(checkpoint_config(folder)) != loaded.config:
+            return _load(folder, predictor.batch_size, weights)
+        like = placed_shapes(
+            predictor.variables, jax.tree.map(lambda x: x.sharding, predictor.variables)
+        )
+        variables = restore_variables(folder, like, weights)
+        return dataclasses.replace(
+            loaded,
+            path=folder,
+            step=description.read_json(folder, PROGRESS)["step"],
+            predictor=predictor.with_variables(variables),
+        )
+
+    return read_checkpoint(path, load)
+
+
 def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
     config = for_any_machine(checkpoint_config(folder))
     preprocessing = build.make_preprocessing(config)
@@ -77,7 +101,10 @@ def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
     model = build.make_model(config, preprocessing, tokenizer)
     init = build.init_function(model, preprocessing.image_size, tokenizer.length)
     mesh = MeshSpec().make()
-    variables = restore_variables(folder, init, mesh, weights)
+    shapes = dict(jax.eval_shape(init, jax.random.key(0)))
+    everywhere = jax.sharding.NamedSharding(mesh, REPLICATED)
+    like = placed_shapes(shapes, jax.tree.map(lambda x: everywhere, shapes))
+    variables = restore_variables(folder, like, weights)
     predictor = ModelPredictor(
         model, variables, preprocessing, tokenizer, mesh, batch_size
     )
@@ -86,13 +113,12 @@ def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
     return LoadedCheckpoint(folder, step, config, predictor, parameters)
 
 
-def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTree]:
-    """The variables of a checkpoint, copied to every device of the mesh."""
+def restore_variables(
+    folder: Path, like: dict[str, PyTree], weights: str
+) -> dict[str, PyTree]:
+    """The variables of a checkpoint, placed as in `like`."""
     lookup(WEIGHTS, weights, "weights")
     check_kept(folder, weights)
-    shapes = dict(jax.eval_shape(init, jax.random.key(0)))
-    everywhere = jax.sharding.NamedSharding(mesh, REPLICATED)
-    like = placed_shapes(shapes, jax.tree.map(lambda x: everywhere, shapes))
     variables = dict(restore_item(folder, "model", like))
     if weights == "ema":
         variables["params"] = restore_item(folder, "ema", like["params"])

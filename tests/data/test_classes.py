@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.data.clip_benchmark_folders import multi_hot
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.data.classes import Classes
 
@@ -55,3 +56,11 @@ def test_without_names_every_label_will_do():
 def test_settings_that_make_no_sense(settings, said):
     with pytest.raises(ConfigError, match=said):
         Classes(**settings)
+
+
+def test_classes_that_are_seen():
+    assert ANIMALS.from_multi_hot(multi_hot(0, 0.5, 1)) == (1, 2)
+    assert ANIMALS.from_multi_hot(multi_hot(0, 0, 0, kind="uint8")) == ()
+    for broken in (b"", multi_hot(1, 0), multi_hot("a", "b", "c", kind="U1")):
+        with pytest.raises(BadSample, match="label_unreadable: array of classes"):
+            ANIMALS.from_multi_hot(broken)

@@ -20,6 +20,10 @@ EVALUATE = {
         ("--checkpoint=W", "--output=DIR/out", "--config=configs/quickstart.py"),
         ("not meant for this program", "configs/evaluate/image_folder.py"),
     ),
+    "nothing to compare": (
+        ("--compare=DIR,DIR",),
+        ("no results in 'DIR'", "name the --output of an evaluation"),
+    ),
     "data without captions": (
         (
             "--checkpoint=W",
@@ -79,6 +83,12 @@ def test_evaluate_takes_a_workdir_or_a_step(program, tiny_run, tmp_path):
         "evaluate", f"--checkpoint={step}", f"--output={tmp_path / 'b'}"
     ).check()
     assert "step 35" in older.out and str(step) in older.out
+
+    both = f"--compare={tmp_path / 'a'},{tmp_path / 'b'}"
+    compared = program("evaluate", both, f"--output={tmp_path / 'c'}").check()
+    value = found["image_retrieval_recall@1"]
+    assert "image_retrieval_recall@1" in compared.out and f"{value:.4f}" in compared.out
+    assert "<h2>Comparison</h2>" in (tmp_path / "c" / "comparison.html").read_text()
 
 
 def test_evaluate_the_moving_average(program, tiny_run, tmp_path):

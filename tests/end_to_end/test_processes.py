@@ -159,7 +159,9 @@ def test_two_processes_evaluate_as_one(program, shared, tmp_path):
     ]
     assert results[0] == results[1] and len(results[0]) == 1
     names = {path.name for path in (tmp_path / "two").iterdir()}
-    assert names == {*results[0], "report.html"}
+    assert names == {*results[0], "results.jsonl", "report.html"}
+    history = (tmp_path / "two" / "results.jsonl").read_text()
+    assert len(history.splitlines()) == 1  # process 0 writes
 
 
 def test_an_error_of_all_processes_is_said_once(program, tmp_path):

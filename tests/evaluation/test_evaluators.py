@@ -10,7 +10,15 @@ from vlp_jax.evaluation import EVALUATORS
 
 
 def test_names():
-    assert set(EVALUATORS) == {"zero_shot", "retrieval", "knn", "linear_probe"}
+    assert set(EVALUATORS) == {
+        "zero_shot",
+        "multi_label",
+        "retrieval",
+        "hard_negatives",
+        "winoground",
+        "knn",
+        "linear_probe",
+    }
 
 
 @pytest.mark.parametrize("name", EVALUATORS)

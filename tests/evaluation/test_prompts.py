@@ -1,9 +1,11 @@
 """Templates by name or as they are given, and the class names in them."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.evaluation.prompts import fill, templates
+from vlp_jax.evaluation.prompts import chosen, fill, templates
 
 
 def test_template_sets_fit_the_embedded_data():
@@ -11,6 +13,15 @@ def test_template_sets_fit_the_embedded_data():
     assert len(templates("openai_simple7")) == 7
     assert "a small red {}" in templates("digit_scenes")
     assert templates(["{}!"]) == ("{}!",)
+
+
+def test_what_a_config_names_comes_before_what_a_source_brings():
+    own, none = SimpleNamespace(templates=("own {}",)), SimpleNamespace()
+    assert chosen(("x {}",), own) == ("x {}",)
+    assert chosen(None, own) == ("own {}",)
+    assert chosen(None, none) == chosen("photo", own) == ("a photo of a {}",)
+    with pytest.raises(ConfigError, match="'a b' has no"):
+        chosen(None, SimpleNamespace(templates=("a b",)))
 
 
 def test_braces_in_a_class_name_mean_nothing():

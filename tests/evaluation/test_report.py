@@ -5,6 +5,7 @@ import pytest
 
 from tests.core.parsed_page import EVIL, Page, picture
 from vlp_jax.core.types import Report
+from vlp_jax.evaluation.comparison import Comparison
 from vlp_jax.evaluation.report import write_report
 
 
@@ -88,9 +89,34 @@ def test_many_classes_show_pairs_instead_of_a_matrix(page):
     assert 'class="matrix' not in source and source.count("<td>&lt;script") == 60
 
 
+def test_classes_of_several_a_picture_the_worst_first(page):
+    details = {
+        "class_names": ("a", EVIL, "c"),
+        "average_precision": np.array([0.75, np.nan, 0.25]),
+        "positives": np.array([1200, 0, 7]),
+        "skipped": {},
+        "samples": 9000,
+    }
+    metrics = {"mean_average_precision": 0.5}
+    source = page([Report("zeroshot_classification", "voc", metrics, details)])
+    assert "9,000 images, 3 classes" in source and "1,200" in source
+    assert source.index("0.250") < source.index("0.750") and "nan" not in source
+
+
 def test_a_task_without_a_drawing_shows_its_metrics(page):
     source = page([Report("captioning", "scenes", {"cider": 1.25})])
     assert "captioning" in source and "1.250" in source
+
+
+def test_results_beside_others(tmp_path):
+    rows = {(EVIL, "task", "acc1"): [0.5, 0.75], ("x", "task", "acc5"): [None, 0.25]}
+    found = Comparison((EVIL, "b"), rows)
+    path = tmp_path / "comparison.html"
+    write_report(path, "Comparison", (), {}, {}, found)
+    source = path.read_text()
+    assert "<script" not in source and "<b>0.7500</b>" in source
+    assert "<b>0.2500</b>" not in source and "–" in source
+    assert Page(source).count("td") == 6 + 4
 
 
 def test_an_empty_report_is_a_page(page):

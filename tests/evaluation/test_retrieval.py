@@ -6,6 +6,8 @@ import pytest
 from tests.evaluation.predictors import FakePredictor, Wrapped, random_embedding
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.types import Example
+from vlp_jax.evaluation import retrieval
+from vlp_jax.evaluation.device_ranks import retrieval_ranks_on_devices
 from vlp_jax.evaluation.retrieval import Retrieval
 
 
@@ -65,6 +67,20 @@ def test_bad_samples_are_skipped_and_counted(scenes):
     }
     assert report.details["images"] == 86 and report.details["texts"] == 430
     assert report.metrics["text_retrieval_recall@1"] == 1.0
+
+
+def test_many_scores_are_ranked_by_the_devices(scenes, monkeypatch):
+    guess = FakePredictor(random_embedding)
+    expected = Retrieval(scenes, gallery=0).run(guess)
+    asked = []
+    ranks = retrieval_ranks_on_devices
+    monkeypatch.setattr(retrieval, "FEW_SCORES", 90 * 450 - 1)
+    monkeypatch.setattr(
+        retrieval,
+        "retrieval_ranks_on_devices",
+        lambda *given: asked.append(given) or ranks(*given),
+    )
+    assert Retrieval(scenes, gallery=0).run(guess) == expected and len(asked) == 1
 
 
 def test_a_limit_of_nothing_is_refused(scenes):

@@ -1,8 +1,5 @@
 """open_clip itself, in an environment of its own, with our weights."""
 
-import subprocess
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +13,6 @@ from tests.models.comparison import error
 from vlp_jax.build import init_function
 from vlp_jax.core import trees
 
-INSTALL = Path(__file__).with_name("install.sh")
 TASK = dict(
     image=dict(width=24, depth=2, heads=3, patch_size=8),
     text=dict(width=16, depth=2, heads=2),
@@ -29,14 +25,6 @@ TASK = dict(
     compiled=False,
     optimizer=OPTIMIZER,
 )
-
-
-@pytest.fixture(scope="module")
-def peers():
-    """The peers' Python; made here where it is missing."""
-    made = subprocess.run(["bash", INSTALL], capture_output=True, text=True)
-    assert made.returncode == 0, made.stdout + made.stderr
-    return Path(made.stdout.splitlines()[-1]) / "bin" / "python"
 
 
 @pytest.mark.long

@@ -42,12 +42,16 @@ class Example:
     """One sample: an encoded image (or a uint8 array [H, W, 3]) and what is true.
 
     caption_weights: how often each caption is drawn in training; (): all alike.
+    negatives: captions that are nearly right, and wrong.
+    labels: all of its classes, where a picture may have any number; None: not told.
     """
 
     image: bytes | np.ndarray
     captions: tuple[str, ...] = ()
     caption_weights: tuple[float, ...] = ()
+    negatives: tuple[str, ...] = ()
     label: int | None = None
+    labels: tuple[int, ...] | None = None
     questions: tuple[Question, ...] = ()
     regions: tuple[Region, ...] = ()
     name: str = ""
@@ -57,9 +61,10 @@ class Source(Protocol):
     """Random access to examples.
 
     `source[i]` raises BadSample when example i cannot be read. `class_names` names
-    the labels; it is empty when the source has none. A source that leaves something
-    out when it is opened counts it by cause in a Counter `dropped`. Reading is safe
-    from several threads, and a source can be pickled.
+    the labels; it is empty when the source has none. Where the data come with prompts
+    for their classes, `templates` holds them ('{}' stands for the class). A source that
+    leaves something out when it is opened counts it by cause in a Counter `dropped`.
+    Reading is safe from several threads, and a source can be pickled.
 
     `fingerprint` tells whether the data are those of an earlier run: {part: digest}
     of the files it rests on (shards, tables) by their names, whatever folder they are

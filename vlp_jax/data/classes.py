@@ -1,8 +1,17 @@
 """Labels with names: what they must be, and captions made of them."""
 
 import dataclasses
+import io
+
+import numpy as np
 
 from vlp_jax.core.errors import BadSample, ConfigError
+
+# Of the versions of .npy that hold plain numbers.
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +37,23 @@ class Classes:
             said = repr(given if label is None else label)[:40]
             raise BadSample("label_unreadable", f"{said} of {len(self.names)} classes")
         return label
+
+    def from_multi_hot(self, member: bytes) -> tuple[int, ...]:
+        """The classes at the places of an .npy file [classes] that are not zero.
+
+        BadSample where the file is broken, or does not have one number a class.
+        """
+        file, headers = io.BytesIO(member), np.lib.format
+        try:
+            read = HEADERS[headers.read_magic(file)]
+            shape, _, kind = read(file)
+            if shape != (len(self.names),) or kind.kind not in "biuf":
+                raise ValueError(f"{kind} {list(shape)} for {len(self.names)} classes")
+            found = np.frombuffer(member, kind, shape[0], file.tell())
+        except (ValueError, KeyError) as error:
+            said = str(error)[:80]
+            raise BadSample("label_unreadable", f"array of classes: {said}") from error
+        return tuple(np.flatnonzero(found).tolist())
 
     def captions(self, label: int) -> tuple[str, ...]:
         return tuple(t.replace("{}", self.names[label]) for t in self.templates)

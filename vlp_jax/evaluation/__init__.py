@@ -5,12 +5,17 @@ One with a parameter `train` gets a second source, to learn from.
 
 from vlp_jax.evaluation.knn import NearestNeighbours
 from vlp_jax.evaluation.linear_probe import LinearProbe
+from vlp_jax.evaluation.multi_label import MultiLabel
 from vlp_jax.evaluation.retrieval import Retrieval
+from vlp_jax.evaluation.selection import HardNegatives, Winoground
 from vlp_jax.evaluation.zero_shot import ZeroShot
 
 EVALUATORS = {
     "zero_shot": ZeroShot,
+    "multi_label": MultiLabel,
     "retrieval": Retrieval,
+    "hard_negatives": HardNegatives,
+    "winoground": Winoground,
     "knn": NearestNeighbours,
     "linear_probe": LinearProbe,
 }

@@ -6,8 +6,17 @@ from pathlib import Path
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
+from vlp_jax.core.types import Source
 
 TEMPLATES = Path(__file__).parent / "assets" / "templates.json"
+USUAL = "photo"
+
+
+def chosen(name: str | Sequence[str] | None, source: Source) -> tuple[str, ...]:
+    """The templates that a config names, else the source's own, else the usual ones."""
+    if name is None:
+        name = getattr(source, "templates", ()) or USUAL
+    return templates(name)
 
 
 def templates(name: str | Sequence[str]) -> tuple[str, ...]:

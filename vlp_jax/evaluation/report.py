@@ -15,17 +15,20 @@ import numpy as np
 from vlp_jax.core.pages import data_uri, render, write_text
 from vlp_jax.core.types import Report
 from vlp_jax.evaluation.charts import line_chart
+from vlp_jax.evaluation.comparison import Comparison
 from vlp_jax.evaluation.metrics.classification import confusion_matrix, most_confused
 
 ASSETS = Path(__file__).parent / "assets"
 MATRIX_CLASSES = 40  # above it a confusion matrix is noise; the worst pairs are shown
 PAIRS_SHOWN = 30
+CLASSES_SHOWN = 100
 
 TITLES = {
     "zeroshot_classification": "Zero-shot classification",
     "zeroshot_retrieval": "Zero-shot retrieval",
     "knn": "Nearest neighbours",
     "linear_probe": "Linear probe",
+    "image_caption_selection": "Captions nearly alike",
 }
 
 
@@ -35,6 +38,7 @@ def write_report(
     reports: Sequence[Report],
     curves: Mapping[str, Sequence[tuple[int, float]]],
     facts: Mapping[str, str],
+    comparison: Comparison | None = None,
 ) -> None:
     """Writes the report whole or not at all.
 
@@ -44,6 +48,7 @@ def write_report(
         their metrics.
       curves: name -> (step, value) pairs; values that are not finite are left out.
       facts: what the reader should know first: checkpoint, step, sizes.
+      comparison: results of several folders, as a table of its own.
     """
     charts = [line_chart(name, points) for name, points in curves.items()]
     page = render(
@@ -52,6 +57,7 @@ def write_report(
         facts=facts,
         sections=[_section(report) for report in reports],
         charts=[chart for chart in charts if chart],
+        comparison=_comparison(comparison) if comparison else None,
     )
     write_text(path, page)
 
@@ -68,6 +74,20 @@ def _section(report: Report) -> dict[str, Any]:
     }
 
 
+def _comparison(found: Comparison) -> dict[str, Any]:
+    rows = [
+        {
+            "names": key,
+            "values": [
+                {"text": "–" if x is None else f"{x:.4f}", "best": n == found.best(key)}
+                for n, x in enumerate(values)
+            ],
+        }
+        for key, values in found.rows.items()
+    ]
+    return {"columns": found.columns, "rows": rows}
+
+
 def _metric(name: str, value: float) -> dict[str, Any]:
     """A metric with the length of its bar; None where it is no share of a whole."""
     if not math.isfinite(value):
@@ -77,6 +97,8 @@ def _metric(name: str, value: float) -> dict[str, Any]:
 
 
 def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
+    if "average_precision" in details:
+        return _draw_multi_label(details)
     names = details["class_names"]
     truth, guess = details["truth"], details["guess"]
     drawing: dict[str, Any] = {
@@ -85,6 +107,7 @@ def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
         "names": names,
         "matrix": None,
         "pairs": None,
+        "classes": None,
     }
     if len(names) <= MATRIX_CLASSES:
         drawing["matrix"] = _matrix(confusion_matrix(guess, truth, len(names)))
@@ -95,6 +118,18 @@ def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
         for t, g, count in most_confused(guess, truth, PAIRS_SHOWN)
     ]
     return drawing
+
+
+def _draw_multi_label(details: Mapping[str, Any]) -> dict[str, Any]:
+    names, found = details["class_names"], details["average_precision"]
+    order = np.argsort(found, kind="stable")[: np.isfinite(found).sum()]  # NaN is last
+    worst = [
+        {"name": names[k], "count": int(details["positives"][k]), "value": found[k]}
+        for k in order[:CLASSES_SHOWN]
+    ]
+    size = f"{details['samples']:,} images, {len(names):,} classes"
+    empty = {"matrix": None, "pairs": None, "failures": []}
+    return {"size": size, "names": names, "classes": worst, **empty}
 
 
 def _matrix(counts: np.ndarray) -> list[list[dict[str, Any]]]:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 
 from vlp_jax.core.errors import BadSample, check_range
 from vlp_jax.core.types import Example, Predictor, Report, Source
+from vlp_jax.evaluation.device_ranks import retrieval_ranks_on_devices
 from vlp_jax.evaluation.metrics.ranking import top_k
 from vlp_jax.evaluation.metrics.retrieval import (
     image_retrieval_ranks,
@@ -15,9 +16,11 @@ from vlp_jax.evaluation.metrics.retrieval import (
     text_retrieval_ranks,
 )
 from vlp_jax.evaluation.reading import Reader, encode_images, encode_texts
+from vlp_jax.parallel.mesh import MeshSpec
 
 TASK = "zeroshot_retrieval"
 SHOWN = 5  # answers drawn per query
+FEW_SCORES = 2**22  # up to here NumPy is quicker than a program for the devices
 
 
 class Retrieval:
@@ -97,8 +100,13 @@ class Rankings:
         text_image: Int[np.ndarray, " t"],
     ):
         self.images, self.texts, self.text_image = images, texts, text_image
-        self.of_text = image_retrieval_ranks(images, texts, text_image)
-        self.of_image = text_retrieval_ranks(images, texts, text_image)
+        given = images, texts, text_image
+        if len(images) * len(texts) <= FEW_SCORES:
+            self.of_text = image_retrieval_ranks(*given)
+            self.of_image = text_retrieval_ranks(*given)
+        else:
+            found = retrieval_ranks_on_devices(*given, MeshSpec().make())
+            self.of_text, self.of_image = found
 
 
 class Gallery:

@@ -45,7 +45,8 @@ class ZeroShot:
 
     Args:
       source: labelled examples, and `class_names` that name the labels.
-      templates: a set of assets/templates.json, or templates with '{}' for the class.
+      templates: a set of assets/templates.json, or templates with '{}' for the class;
+        None: those that the source comes with, else 'photo'.
       limit: only the first `limit` samples; None means all.
 
     Metrics: acc1, acc5 (NaN below five classes, as clip_benchmark has it) and
@@ -56,7 +57,7 @@ class ZeroShot:
     def __init__(
         self,
         source: Source,
-        templates: str | Sequence[str] = "photo",
+        templates: str | Sequence[str] | None = None,
         limit: int | None = None,
     ):
         check_range("zero_shot: limit", limit, 1)
@@ -66,7 +67,7 @@ class ZeroShot:
                 "give a source with class_names"
             )
         self.source = source
-        self.templates = prompts.templates(templates)
+        self.templates = prompts.chosen(templates, source)
         self.limit = limit
 
     def run(self, predictor: Predictor) -> Report:

@@ -104,7 +104,7 @@ def test_only_plain_files_with_known_endings_count():
         ("a.jpg", RED),
         ("a.pkl", b"cos\nsystem\n(S'touch pwned'\ntR."),
         ("a.pyd", b""),
-        ("a.npy", b""),
+        ("a.npz", b""),
         ("a.jpg.pickle", b""),
         (entry("b.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd"), b""),
         (entry("c.jpg", type=tarfile.LNKTYPE, linkname="a.jpg"), b""),

@@ -34,6 +34,12 @@ def test_run_lengths_that_fill_no_mask(counts, size):
         from_run_lengths(counts, size)
 
 
+@pytest.mark.parametrize("labels", [None, (), (3, 0)])
+def test_labels_there_and_back(labels):
+    content = json.loads(json.dumps(to_json(Example(image=b"", labels=labels))))
+    assert from_json(content)["labels"] == labels
+
+
 def test_an_example_there_and_back():
     example = Example(
         image=b"",

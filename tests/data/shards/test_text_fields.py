@@ -56,6 +56,16 @@ def test_json_is_an_object():
             read_json(broken)
 
 
+def test_the_lines_of_a_text_file():
+    data = {"txt": b"\xef\xbb\xbf one \n\ntwo\r\n"}
+    assert fields("txt").read(["txt"], data).captions == ("one two",)
+    lines = TextFields(("txt",), None, first_only=False, lines=True)
+    assert lines.read(["txt"], data).captions == ("one", "two")
+    for broken, reason in ((b" \n\n", "caption_missing"), (b"\xe9", "unreadable")):
+        with pytest.raises(BadSample, match=reason):
+            lines.read(["txt"], {"txt": broken})
+
+
 # ---- settings
 
 

@@ -18,8 +18,8 @@ from vlp_jax.data.shards.headers import Member, NotTar, Stream, TarReader
 
 PICTURES = frozenset(("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"))
 TEXTS = frozenset(("txt", "text", "caption"))
-JSON, LABEL = "json", "cls"
-ENDINGS = PICTURES | TEXTS | {JSON, LABEL}
+JSON, LABEL, LABELS = "json", "cls", "npy"
+ENDINGS = PICTURES | TEXTS | {JSON, LABEL, LABELS}
 # What a sample has is a set of 64 bits: fields, then texts in JSON, then UNKNOWN.
 MAX_FIELDS, MAX_JSON_TEXTS = 16, 47
 UNKNOWN = 1 << 63  # its JSON may hold texts that were not noted

@@ -1,6 +1,7 @@
 """An Example without its picture as JSON, and back: what `prepare` puts into shards.
 
-  {"vlp_jax": "1", "captions": [...], "caption_weights": [...], "label": 3, "name": "",
+  {"vlp_jax": "1", "captions": [...], "caption_weights": [...], "label": 3,
+   "labels": [3, 5], "negatives": [...], "name": "",
    "questions": [{"question": "", "answers": [...], "id": ""}],
    "regions": [{"box": [x0, y0, x1, y1], "label": 3, "mask": {"size": [H, W],
                 "counts": [...]}}]}
@@ -26,6 +27,7 @@ def to_json(example: Example) -> dict[str, Any]:
         MARK: VERSION,
         "captions": list(example.captions),
         "caption_weights": [float(w) for w in example.caption_weights],
+        "negatives": list(example.negatives),
         "label": None if example.label is None else int(example.label),
         "questions": [
             {"question": q.text, "answers": list(q.answers), "id": q.id}
@@ -34,7 +36,10 @@ def to_json(example: Example) -> dict[str, Any]:
         "regions": [_region_to_json(region) for region in example.regions],
         "name": example.name,
     }
-    return {k: v for k, v in content.items() if v not in ([], "", None)}
+    content = {k: v for k, v in content.items() if v not in ([], "", None)}
+    if example.labels is not None:  # none of the classes is something else than unknown
+        content["labels"] = [int(label) for label in example.labels]
+    return content
 
 
 def from_json(content: dict[str, Any]) -> dict[str, Any]:
@@ -43,11 +48,14 @@ def from_json(content: dict[str, Any]) -> dict[str, Any]:
         if content[MARK] != VERSION:
             raise ValueError(f"its form is {content[MARK]!r}; known: {VERSION!r}")
         label = content.get("label")
+        labels = content.get("labels")
         weights = tuple(float(w) for w in content.get("caption_weights", ()))
         found = {
             "captions": _strings(content.get("captions", ())),
             "caption_weights": weights,
+            "negatives": _strings(content.get("negatives", ())),
             "label": None if label is None else int(label),
+            "labels": None if labels is None else tuple(map(int, labels)),
             "questions": tuple(
                 Question(str(q["question"]), _strings(q["answers"]), str(q["id"]))
                 for q in content.get("questions", ())

@@ -27,7 +27,7 @@ from vlp_jax.data.shards.index import index_tar
 from vlp_jax.data.shards.names import is_remote
 from vlp_jax.parallel import hosts
 
-FORMAT = b"vlp_jax tar index 1\n"
+FORMAT = b"vlp_jax tar index 2\n"
 ENDING = ".index"
 ALIGNED = 64
 THREADS = 16  # for stamps, and for shards behind a URL

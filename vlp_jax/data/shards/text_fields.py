@@ -47,6 +47,7 @@ class TextFields:
       weights: how often each field is drawn; a field that holds several captions
         shares its weight among them. None: all captions alike.
       first_only: whether the first field that a sample has is enough.
+      lines: whether each line of a text file is a caption; else all are one.
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class TextFields:
         names: tuple[str, ...],
         weights: tuple[float, ...] | None,
         first_only: bool,
+        lines: bool = False,
     ):
         if not names or not all(isinstance(name, str) for name in names):
             problem = f"captions is {names}; expected names of fields"
             raise ConfigError(f"{problem}, such as ('txt', 'json.caption')")
-        self.names, self.first_only = names, first_only
+        self.names, self.first_only, self.lines = names, first_only, lines
         if weights is not None and len(weights) != len(names) or first_only and weights:
             raise ConfigError(
                 f"caption_weights {weights} for captions {names}; give captions, and "
@@ -118,11 +120,15 @@ class TextFields:
             raise BadSample("caption_too_long", f"{member}, {len(data):,} bytes")
         if key is None:
             try:
-                return [clean_caption(data.decode("utf-8-sig"))]
+                text = data.decode("utf-8-sig")
             except UnicodeDecodeError as error:
                 raise BadSample("caption_unreadable", f"{member}: {error}") from error
-        value = read_json(data).get(key)
-        values = value if isinstance(value, list) else [value]
+            if not self.lines:
+                return [clean_caption(text)]
+            values = text.splitlines()
+        else:
+            value = read_json(data).get(key)
+            values = value if isinstance(value, list) else [value]
         dropped = Counter()
         found = list(usable((v for v in values if isinstance(v, str)), dropped))
         if not found:

@@ -80,12 +80,16 @@ class WebDataset:
       templates: captions of labels; '{}' stands for the class name.
       index: folder for the indices; None: beside each shard, or where that cannot be
         written and for URLs, ~/.cache/vlp_jax/index.
+      caption_lines: whether each line of a text file is a caption of its own; else its
+        lines are joined to one.
 
-    A file of captions is one caption: its lines are joined. Samples without a picture
+    Samples without a picture
     or a caption are left out; `dropped` counts them by cause, and what else an index
     leaves out. `blocks` [shards] is how many samples there are up to the end of each
     shard, for an order that reads shards in sequence, as `remote` ones should be.
     """
+
+    label_field = LABEL
 
     def __init__(
         self,
@@ -96,6 +100,7 @@ class WebDataset:
         class_names: tuple[str, ...] | None = None,
         templates: tuple[str, ...] = ("a photo of a {}",),
         index: str | None = None,
+        caption_lines: bool = False,
     ):
         shards = find_shards(urls, ".tar")
         folder, names = common_folder(shards)
@@ -107,6 +112,7 @@ class WebDataset:
             USUAL_CAPTIONS if captions is None else tuple(captions),
             caption_weights,
             first_only=captions is None,
+            lines=caption_lines,
         )
         self.classes = Classes(self.class_names, tuple(templates))
         self.image_column = image_column
@@ -138,7 +144,7 @@ class WebDataset:
         pictures = [name for name in pictures if ending_of(name) in PICTURES]
         texts = list(self.texts.names)
         if self.class_names:
-            texts += [LABEL, OWN_JSON]
+            texts += [self.label_field, OWN_JSON]
         found = [sum({bits.get(name, 0) for name in x}) for x in (pictures, texts)]
         in_json = any(member_of(name)[1] for name in self.texts.names)
         return found[0], found[1] | (UNKNOWN if in_json else 0)
@@ -208,19 +214,22 @@ class WebDataset:
             raise BadSample("image_too_large", f"{members[picture][1]:,} bytes")
         fields = self.texts.candidates(shard.bits, has)
         own = bool(shard.bits.get(OWN_JSON, 0) & has)
-        wanted = {LABEL, *(member_of(field)[0] for field in fields)}
+        wanted = {self.label_field, *(member_of(field)[0] for field in fields)}
         wanted |= {JSON} if own else set()
         most = LIMITS["caption"] + 1  # enough to be refused as too long
         spans = {f: (at, min(n, most)) for f, (at, n) in members.items() if f in wanted}
         data = self._files.read_together(shard.url, spans | {picture: members[picture]})
         known = self._own(data[JSON]) if own else {}
-        label = self._label(data.get(LABEL), known.pop("label", None))
-        if not fields and self.class_names and label is not None:
-            captions = Captions(self.classes.captions(label), ())
+        label, labels = self._labels(data.get(self.label_field), known)
+        known |= {"label": label, "labels": labels}
+        named = labels if label is None else (label,)
+        if not fields and self.class_names and named is not None:
+            texts = tuple(text for n in named for text in self.classes.captions(n))
+            captions = Captions(texts, ())
         else:
             captions = self._captions(fields, data, known)
         known |= captions._asdict()
-        return Example(image=data[picture], label=label, **known)
+        return Example(image=data[picture], **known)
 
     def _captions(self, fields: list[str], data: dict, known: dict) -> Captions:
         found = self.texts.read(fields, data)
@@ -237,12 +246,18 @@ class WebDataset:
         except ValueError as error:
             raise BadSample("caption_unreadable", f"JSON: {error}") from error
 
-    def _label(self, member: bytes | None, label: int | None) -> int | None:
-        """The number in a .cls member, or else in the JSON; None without one."""
+    def _labels(
+        self, member: bytes | None, known: dict
+    ) -> tuple[int | None, tuple[int, ...] | None]:
+        """(label, labels): the number in a .cls member, or else what the JSON has."""
+        label, labels = known.get("label"), known.get("labels")
+        for each in labels or ():
+            self.classes.check(each)
         if member is not None:
             try:
                 label = int(member)
             except ValueError:
                 label = None
-        nothing = label is None and member is None
-        return None if nothing else self.classes.check(label, member)
+        if label is None and member is None:
+            return None, labels
+        return self.classes.check(label, member), labels

@@ -1,7 +1,8 @@
 """Who comes first: the ranking under accuracy@k and recall@k.
 
 Ties are broken by index, the lower one first, so a metric is a function of its inputs
-and not of the sorting algorithm. Scores must be finite: a NaN compares as neither
+and not of the sorting algorithm. (torch.topk, which clip_benchmark ranks with, leaves
+their order open.) Scores must be finite: a NaN compares as neither
 better nor worse, and would put the right answer first.
 """
 
