@@ -1,0 +1,67 @@
+"""Turns a model from one format into another, and proves that nothing changed.
+
+python -m vlp_jax.port --source=vlp:runs/quickstart --target=hf:exports/quickstart
+Formats: vlp (ours), hf (transformers), open_clip. A source may be a hub name.
+"""
+
+from absl import flags
+
+from vlp_jax import cli
+from vlp_jax.core.errors import ConfigError, RunError
+from vlp_jax.core.logs import say
+
+flags.DEFINE_string("source", None, "FORMAT:DIR of the model, such as vlp:runs/x.")
+flags.DEFINE_string("target", None, "FORMAT:DIR to write, which is not there yet.")
+flags.DEFINE_string("weights", "model", "model, or ema where the run kept one.")
+
+NEXT = {
+    "vlp": "python -m vlp_jax.evaluate --config=configs/evaluate/image_folder.py "
+    "--config.data.root=DIR --checkpoint={folder} --output={folder}-eval",
+    "hf": 'python -c "from transformers import AutoModel; '
+    "AutoModel.from_pretrained('{folder}')\"",
+    "open_clip": 'python -c "import open_clip; '
+    "open_clip.create_model_and_transforms('local-dir:{folder}')\"",
+}
+
+
+def main() -> None:
+    source, target = flags.FLAGS.source, flags.FLAGS.target
+    if source is None or target is None:
+        raise ConfigError(
+            "port needs where from and where to: --source=vlp:runs/quickstart "
+            "--target=hf:exports/quickstart"
+        )
+    from vlp_jax import endpoints, proof
+    from vlp_jax.core import trees
+    from vlp_jax.porting import card
+
+    kind, _ = endpoints.split(target)
+    say(f"vlp_jax.port  {source} -> {target}", style="bold")
+    model = endpoints.read(source, flags.FLAGS.weights)
+    say(f"  model     {model.name}, {trees.count(model.parameters):,} parameters")
+    folder = endpoints.write(target, model)
+    reread = endpoints.read(f"{kind}:{folder}")
+    changed = proof.bits_equal(model, reread)
+    if changed:
+        raise RunError(
+            f"{folder} does not hold what was read: {', '.join(changed[:3])}; this is "
+            "a bug, please report it"
+        )
+    proofs = proof.prove(kind, folder, model, reread)
+    for found in proofs:
+        say("  proof     " + "; ".join(found.lines()))
+    if kind != "vlp":
+        if len(proofs) == 1:
+            say(f"  proof     {kind} was not run: it, or torch, is not installed here")
+        card.write(folder, kind, model.name, source, [p.lines() for p in proofs])
+    if not all(found.holds for found in proofs):
+        raise RunError(
+            f"the two sides do not agree; {folder} is kept to be looked at, do not use "
+            "it"
+        )
+    say("Next:")
+    say(f"  {NEXT[kind].format(folder=folder)}", style="bold")
+
+
+if __name__ == "__main__":
+    cli.run(main)

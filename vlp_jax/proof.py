@@ -1,0 +1,132 @@
+"""A port proves itself: both sides run on the same pictures and captions.
+
+The pictures come with scikit-learn: two photographs, cut in several ways, and digit
+scenes; among the captions are one that is too long, one of a word, and one in Chinese.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from vlp_jax.data.sources.digit_scenes import DigitScenes
+from vlp_jax.portable import Portable
+from vlp_jax.porting.theirs import RUN, Embeddings
+
+LONG = "a photo of a temple between trees, " * 40
+CAPTIONS = (
+    "a temple with a curved roof under a blue sky",
+    "a pink flower on dark green leaves",
+    "Flower!",
+    "two   spaces, UPPER case & a tab\tin between",
+    "一朵粉红色的花",
+    LONG,
+)
+SCENES = 8
+TOLERANCE = 1e-5  # of embeddings, relative to the largest value
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """How far apart the two sides are.
+
+    side: what computed the other one. embeddings, logits: the largest difference over
+    the largest absolute value. same_tokens: texts with the same ids. top1: the share
+    of pictures with the same best caption.
+    """
+
+    side: str
+    embeddings: float
+    logits: float
+    same_tokens: tuple[int, int]
+    top1: float
+
+    @property
+    def holds(self) -> bool:
+        same, all_of_them = self.same_tokens
+        return self.embeddings <= TOLERANCE and same == all_of_them and self.top1 == 1
+
+    def lines(self) -> list[str]:
+        same, all_of_them = self.same_tokens
+        return [
+            f"computed by {self.side}",
+            f"embeddings differ by {self.embeddings:.1e} at most, logits by "
+            f"{self.logits:.1e} (relative to the largest)",
+            f"{same} of {all_of_them} texts have the same tokens; {self.top1:.0%} of "
+            "the pictures the same best caption",
+        ]
+
+
+def samples() -> tuple[list[np.ndarray], list[str]]:
+    """Real pictures of several shapes, and captions."""
+    from sklearn.datasets import load_sample_images
+
+    china, flower = load_sample_images().images
+    pictures = [china, flower, china[:300, 100:260], flower[100:220, :500]]
+    scenes = DigitScenes(split="test", size=SCENES)
+    examples = [scenes[index] for index in range(SCENES)]
+    captions = [example.captions[0] for example in examples]
+    return pictures + [example.image for example in examples], [*CAPTIONS, *captions]
+
+
+def ours(model: Portable) -> Embeddings:
+    """What this package computes, on one device."""
+    mesh = jax.sharding.Mesh(
+        np.array(jax.local_devices()[:1]).reshape(1, 1, 1), ("data", "fsdp", "tensor")
+    )
+    predictor = model.predictor(mesh, batch_size=16)
+    pictures, texts = samples()
+    prepared = np.stack([predictor.prepare_image(picture) for picture in pictures])
+    tokens, _ = model.tokenizer(texts)
+    return Embeddings(
+        predictor.encode_image(prepared), predictor.encode_text(texts), tokens
+    )
+
+
+def compare(side: str, model: Portable, one: Embeddings, other: Embeddings) -> Proof:
+    scale = float(np.exp(model.parameters["logit_scale"]))
+    bias = float(model.parameters.get("logit_bias", 0.0))
+    logits = [scale * x.image @ x.text.T + bias for x in (one, other)]
+    same = (one.tokens == other.tokens).all(axis=1)
+    return Proof(
+        side=side,
+        embeddings=max(
+            _difference(a, b)
+            for a, b in ((one.image, other.image), (one.text, other.text))
+        ),
+        logits=_difference(*logits),
+        same_tokens=(int(same.sum()), len(same)),
+        top1=float((logits[0].argmax(1) == logits[1].argmax(1)).mean()),
+    )
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    """max |difference| / max |value|."""
+    return float(np.abs(one - other).max() / np.abs(one).max())
+
+
+def prove(kind: str, folder: Path, model: Portable, reread: Portable) -> list[Proof]:
+    """What was written, read back by us and run by its own library if that is here."""
+    expected = ours(model)
+    proofs = [compare("this package", model, expected, ours(reread))]
+    if kind in RUN:
+        try:
+            found = RUN[kind](folder, *samples())
+        except ImportError:
+            return proofs
+        proofs.append(compare(kind, model, expected, found))
+    return proofs
+
+
+def bits_equal(one: Portable, other: Portable) -> Sequence[str]:
+    """Paths of the parameters that are not the same to the last bit."""
+    paths = one.parameters.keys() | other.parameters.keys()
+    return sorted(
+        path
+        for path in paths
+        if path not in one.parameters
+        or path not in other.parameters
+        or not np.array_equal(one.parameters[path], other.parameters[path])
+    )
