@@ -86,6 +86,7 @@ def ours(model: Portable) -> Embeddings:
 
 
 def compare(side: str, model: Portable, one: Embeddings, other: Embeddings) -> Proof:
+    """How far `other`, computed by `side`, is from `one`."""
     scale = float(np.exp(model.parameters["logit_scale"]))
     bias = float(model.parameters.get("logit_bias", 0.0))
     logits = [scale * x.image @ x.text.T + bias for x in (one, other)]

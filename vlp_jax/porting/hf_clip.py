@@ -64,6 +64,7 @@ def vision(theirs: str, depth: int) -> list[Rule]:
 
 
 def rules(model: Settings) -> list[Rule]:
+    """CLIPModel."""
     return [
         *rule("logit_scale", "logit_scale"),
         *linear("image_projection", "visual_projection", use_bias=False),
@@ -122,6 +123,7 @@ def write_vision(image: Settings, description: Description) -> Settings:
 
 
 def write(description: Description) -> Settings:
+    """config.json; ConfigError for what CLIPConfig cannot say."""
     model, tokens = description.model, description.tokens
     text, size = model["text"], model["embedding_size"]
     refuse_unless(
@@ -158,6 +160,7 @@ def read_text_pool(config: Settings) -> str:
 
 
 def read(config: Settings) -> Settings:
+    """Our model settings."""
     text, image = config["text_config"], config["vision_config"]
     return {
         "embedding_size": config["projection_dim"],

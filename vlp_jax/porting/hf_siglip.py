@@ -18,6 +18,7 @@ from vlp_jax.porting.weights import (
 
 
 def rules(model: Settings) -> list[Rule]:
+    """SiglipModel."""
     part, head = "vision_model.embeddings", "vision_model.head"
     return [
         *rule("logit_scale", "logit_scale", SCALAR_1D),
@@ -42,6 +43,7 @@ def rules(model: Settings) -> list[Rule]:
 
 
 def write(description: Description) -> Settings:
+    """config.json; ConfigError for what SiglipConfig cannot say."""
     model = description.model
     image, text = model["image"], model["text"]
     refuse_unless(
@@ -71,6 +73,7 @@ def write(description: Description) -> Settings:
 
 
 def read(config: Settings) -> Settings:
+    """Our model settings."""
     text, image = config["text_config"], config["vision_config"]
     refuse_unless(
         image.get("vision_use_head", True),

@@ -23,6 +23,7 @@ EPSILON = 1e-5  # of torch's layer norm
 
 
 def resblocks(ours: str, theirs: str, depth: int) -> list[Rule]:
+    """The blocks of both towers."""
     found = []
     for i in range(depth):
         block, layer = f"{ours}/encoder/block_{i}", f"{theirs}.resblocks.{i}"
@@ -57,6 +58,7 @@ def scalars(model: Settings) -> list[Rule]:
 
 
 def rules(model: Settings) -> list[Rule]:
+    """open_clip.model.CLIP with a VisionTransformer."""
     return [
         *scalars(model),
         *rule("image/class_token", "visual.class_embedding"),
@@ -83,6 +85,7 @@ def write_tower(tower: Settings) -> Settings:
 
 
 def write_text(description: Description) -> Settings:
+    """text_cfg."""
     text, tokens = description.model["text"], description.tokens
     found = write_tower(text) | {
         "heads": text["heads"],
@@ -108,6 +111,7 @@ def write_text(description: Description) -> Settings:
 
 
 def write(description: Description) -> Settings:
+    """model_cfg; ConfigError for what it cannot say."""
     model, image = description.model, description.model["image"]
     quick = {model[tower]["activation"] == "quick_gelu" for tower in ("image", "text")}
     refuse_unless(
@@ -139,6 +143,7 @@ def write(description: Description) -> Settings:
 
 
 def read_tower(config: Settings, quick_gelu: bool) -> Settings:
+    """What both of our towers have."""
     tanh = (config.get("act_kwargs") or {}).get("approximate") == "tanh"
     plain = "gelu_tanh" if tanh else "gelu"
     return {
@@ -194,6 +199,7 @@ def check_known(config: Settings) -> None:
 
 
 def read(config: Settings) -> Settings:
+    """Our model settings; ConfigError for what our towers lack."""
     check_known(config)
     image, text, quick = config["vision_cfg"], config["text_cfg"], "quick_gelu"
     quick_gelu = bool(config.get(quick, False))
