@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from vlp_jax.porting.description import Description, Family, Settings, refuse_unless
+from vlp_jax.porting.description import (
+    Description,
+    Family,
+    Settings,
+    refuse_unless,
+    translated,
+)
 from vlp_jax.porting.weights import (
     PATCHES,
     Rule,
@@ -155,6 +161,19 @@ def read_tower(config: Settings, quick_gelu: bool) -> Settings:
     }
 
 
+def read_text(config: Settings, quick_gelu: bool) -> Settings:
+    """Settings of our text tower."""
+    ours = {theirs: pool for pool, theirs in POOLS.items()}
+    pool = config.get("pool_type", "argmax")
+    return {
+        "kind": "transformer",
+        "heads": config["heads"],
+        "causal": not config.get("no_causal_mask", False),
+        "pool": translated(ours, pool, "pool_type of text_cfg"),
+        **read_tower(config, quick_gelu),
+    }
+
+
 # Settings of open_clip that change what a model computes, and that we do not have.
 UNKNOWN = {
     "vision_cfg": (
@@ -209,9 +228,6 @@ def read(config: Settings) -> Settings:
         f"vision_cfg has pool_type={image.get('pool_type')!r}, pos_embed_type="
         f"{position!r}; expected 'tok' and 'learnable'",
     )
-    ours = {theirs: pool for pool, theirs in POOLS.items()}
-    pool = text.get("pool_type", "argmax")
-    refuse_unless(pool in ours, f"text_cfg has pool_type={pool!r}; expected {ours}")
     found = {
         "embedding_size": config["embed_dim"],
         "image": {
@@ -221,13 +237,7 @@ def read(config: Settings) -> Settings:
             "pool": "class",
             **read_tower(image, quick_gelu),
         },
-        "text": {
-            "kind": "transformer",
-            "heads": text["heads"],
-            "causal": not text.get("no_causal_mask", False),
-            "pool": ours[pool],
-            **read_tower(text, quick_gelu),
-        },
+        "text": read_text(text, quick_gelu),
     }
     if text.get("proj_bias"):
         found["text_projection_bias"] = True

@@ -46,12 +46,19 @@ CONVOLUTION = _one(lambda x: x.transpose(3, 2, 0, 1), lambda x: x.transpose(2, 3
 SCALAR_1D = _one(lambda x: x.reshape(1), lambda x: x.reshape(()))
 LEADING_1 = _one(lambda x: x[None], lambda x: x[0])
 LEADING_1_1 = _one(lambda x: x[None, None], lambda x: x[0, 0])
-# torch's MultiheadAttention keeps query, key and value one above the other.
-STACKED = Change(lambda *x: np.concatenate(x), lambda x: tuple(np.split(x, 3)))
-STACKED_KERNELS = Change(
-    lambda *x: np.concatenate([kernel.T for kernel in x]),
-    lambda x: tuple(part.T for part in np.split(x, 3)),
-)
+
+
+def stacked(parts: int) -> Change:
+    """Arrays of ours, one above the other in theirs."""
+    return Change(lambda *x: np.concatenate(x), lambda x: tuple(np.split(x, parts)))
+
+
+def stacked_kernels(parts: int) -> Change:
+    """The same of kernels, which torch keeps transposed."""
+    return Change(
+        lambda *x: np.concatenate([kernel.T for kernel in x]),
+        lambda x: tuple(part.T for part in np.split(x, parts)),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +92,21 @@ def norm(ours: str, theirs: str) -> list[Rule]:
     ]
 
 
-def stacked_attention(ours: str, theirs: str) -> list[Rule]:
-    """torch.nn.MultiheadAttention."""
-    three = [f"{ours}/{name}" for name in ("query", "key", "value")]
-    kernels, biases = (tuple(f"{x}/{n}" for x in three) for n in ("kernel", "bias"))
+def stack_linear(ours: str, names: Sequence[str], theirs: str) -> list[Rule]:
+    """Linear maps of ours by name, which are one of theirs: `theirs` ends in . or _"""
+    kernels, biases = (
+        tuple(f"{ours}/{name}/{what}" for name in names) for what in ("kernel", "bias")
+    )
     return [
-        Rule(kernels, f"{theirs}.in_proj_weight", STACKED_KERNELS),
-        Rule(biases, f"{theirs}.in_proj_bias", STACKED),
+        Rule(kernels, f"{theirs}weight", stacked_kernels(len(names))),
+        Rule(biases, f"{theirs}bias", stacked(len(names))),
+    ]
+
+
+def stacked_attention(ours: str, theirs: str) -> list[Rule]:
+    """torch.nn.MultiheadAttention, which has query, key and value in one."""
+    return [
+        *stack_linear(ours, ("query", "key", "value"), f"{theirs}.in_proj_"),
         *linear(f"{ours}/out", f"{theirs}.out_proj"),
     ]
 
