@@ -24,7 +24,7 @@ from vlp_jax.core.lookup import lookup
 from vlp_jax.data.standalone_tokenizer import save_standalone
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.portable import Portable, from_settings, read_parameters
-from vlp_jax.porting import hf, open_clip
+from vlp_jax.porting import big_vision, hf, open_clip
 
 
 def split(endpoint: str, default: str | None = None) -> tuple[str, str]:
@@ -40,12 +40,20 @@ def split(endpoint: str, default: str | None = None) -> tuple[str, str]:
     return kind, path
 
 
-def read(endpoint: str, weights: str = "model") -> Portable:
-    """The model at an endpoint; `weights`: model or ema, where we wrote it."""
+def read(
+    endpoint: str, weights: str = "model", tokenizer: str | None = None
+) -> Portable:
+    """The model at an endpoint.
+
+    weights: model or ema, where we wrote it. tokenizer: a folder or hub name, where the
+    endpoint has none of its own.
+    """
     kind, path = split(endpoint, "vlp")
-    if kind != "vlp" and weights != "model":
+    if kind == "vlp":
+        return _read_vlp(path, weights)
+    if weights != "model":
         raise ConfigError(f"{endpoint} has one set of weights; leave out {weights!r}")
-    return lookup(READ, kind, "format")(path, weights)
+    return lookup(READ, kind, "format")(Path(path).expanduser(), tokenizer)
 
 
 def write(endpoint: str, model: Portable) -> Path:
@@ -54,7 +62,7 @@ def write(endpoint: str, model: Portable) -> Path:
     folder = Path(path).expanduser().absolute()
     if folder.exists():
         raise ConfigError(f"{folder} is there already; name another folder")
-    lookup(WRITE, kind, "format")(folder, model)
+    lookup(WRITE, kind, "format that is written")(folder, model)
     return folder
 
 
@@ -83,14 +91,24 @@ def _write_vlp(folder: Path, model: Portable) -> None:
     write_imported(folder, {"params": trees.unflatten(model.parameters)}, files)
 
 
-def _read_foreign(form: ModuleType, path: str, weights: str) -> Portable:
+def _read_foreign(form: ModuleType, folder: Path, tokenizer: str | None) -> Portable:
     """Of porting/hf.py or porting/open_clip.py."""
-    folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise ConfigError(f"no folder {path!r}; expected one with {form.CONFIG}")
+        raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
     settings, preprocessing, parameters = form.read(folder)
-    tokenizer = Tokenizer.load(str(folder), form.text_length(folder))
-    return from_settings(folder.name, settings, preprocessing, tokenizer, parameters)
+    words = Tokenizer.load(tokenizer or str(folder), form.text_length(folder))
+    return from_settings(folder.name, settings, preprocessing, words, parameters)
+
+
+def _read_big_vision(path: Path, tokenizer: str | None) -> Portable:
+    if tokenizer is None:
+        raise ConfigError(
+            f"{path} comes without a tokenizer; name it, as --tokenizer="
+            "google/siglip-base-patch16-224 or a folder of it"
+        )
+    settings, preprocessing, parameters, length = big_vision.read(path)
+    words = Tokenizer.load(tokenizer, length, canonicalise="siglip")
+    return from_settings(path.stem, settings, preprocessing, words, parameters)
 
 
 def _write_foreign(form: ModuleType, folder: Path, model: Portable) -> None:
@@ -127,14 +145,14 @@ class _whole:
             ) from None
 
 
-READ: dict[str, Callable[[str, str], Portable]] = {
-    "vlp": _read_vlp,
+READ: dict[str, Callable[[Path, str | None], Portable]] = {
     "hf": partial(_read_foreign, hf),
     "open_clip": partial(_read_foreign, open_clip),
+    "big_vision": _read_big_vision,
 }
 WRITE: dict[str, Callable[[Path, Portable], None]] = {
     "vlp": _write_vlp,
     "hf": partial(_write_foreign, hf),
     "open_clip": partial(_write_foreign, open_clip),
 }
-FORMATS = tuple(WRITE)
+FORMATS = ("vlp", *READ)

@@ -1,7 +1,7 @@
 """Turns a model from one format into another, and proves that nothing changed.
 
 python -m vlp_jax.port --source=vlp:runs/quickstart --target=hf:exports/quickstart
-Formats: vlp (ours), hf (transformers), open_clip. A source may be a hub name.
+Formats: vlp (ours), hf (transformers), open_clip; as a source also big_vision:FILE.npz.
 """
 
 from absl import flags
@@ -12,6 +12,7 @@ from vlp_jax.core.logs import say
 
 flags.DEFINE_string("source", None, "FORMAT:DIR of the model, such as vlp:runs/x.")
 flags.DEFINE_string("target", None, "FORMAT:DIR to write, which is not there yet.")
+flags.DEFINE_string("tokenizer", None, "Its folder or name, if the source has none.")
 flags.DEFINE_string("weights", "model", "model, or ema where the run kept one.")
 
 NEXT = {
@@ -37,7 +38,7 @@ def main() -> None:
 
     kind, _ = endpoints.split(target)
     say(f"vlp_jax.port  {source} -> {target}", style="bold")
-    model = endpoints.read(source, flags.FLAGS.weights)
+    model = endpoints.read(source, flags.FLAGS.weights, flags.FLAGS.tokenizer)
     say(f"  model     {model.name}, {trees.count(model.parameters):,} parameters")
     folder = endpoints.write(target, model)
     reread = endpoints.read(f"{kind}:{folder}")
