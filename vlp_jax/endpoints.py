@@ -24,7 +24,7 @@ from vlp_jax.core.lookup import lookup
 from vlp_jax.data.standalone_tokenizer import save_standalone
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.portable import Portable, from_settings, read_parameters
-from vlp_jax.porting import big_vision, hf, open_clip
+from vlp_jax.porting import big_vision, hf, hub, open_clip, programs
 
 
 def split(endpoint: str, default: str | None = None) -> tuple[str, str]:
@@ -53,7 +53,7 @@ def read(
         return _read_vlp(path, weights)
     if weights != "model":
         raise ConfigError(f"{endpoint} has one set of weights; leave out {weights!r}")
-    return lookup(READ, kind, "format")(Path(path).expanduser(), tokenizer)
+    return lookup(READ, kind, "format that is read")(path, tokenizer)
 
 
 def write(endpoint: str, model: Portable) -> Path:
@@ -91,24 +91,28 @@ def _write_vlp(folder: Path, model: Portable) -> None:
     write_imported(folder, {"params": trees.unflatten(model.parameters)}, files)
 
 
-def _read_foreign(form: ModuleType, folder: Path, tokenizer: str | None) -> Portable:
+def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portable:
     """Of porting/hf.py or porting/open_clip.py."""
+    folder = hub.folder_of(path)
     if not folder.is_dir():
         raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
     settings, preprocessing, parameters = form.read(folder)
     words = Tokenizer.load(tokenizer or str(folder), form.text_length(folder))
-    return from_settings(folder.name, settings, preprocessing, words, parameters)
+    name = Path(path).name
+    return from_settings(name, settings, preprocessing, words, parameters)
 
 
-def _read_big_vision(path: Path, tokenizer: str | None) -> Portable:
+def _read_big_vision(path: str, tokenizer: str | None) -> Portable:
     if tokenizer is None:
         raise ConfigError(
             f"{path} comes without a tokenizer; name it, as --tokenizer="
             "google/siglip-base-patch16-224 or a folder of it"
         )
-    settings, preprocessing, parameters, length = big_vision.read(path)
+    settings, preprocessing, parameters, length = big_vision.read(
+        Path(path).expanduser()
+    )
     words = Tokenizer.load(tokenizer, length, canonicalise="siglip")
-    return from_settings(path.stem, settings, preprocessing, words, parameters)
+    return from_settings(Path(path).stem, settings, preprocessing, words, parameters)
 
 
 def _write_foreign(form: ModuleType, folder: Path, model: Portable) -> None:
@@ -117,6 +121,18 @@ def _write_foreign(form: ModuleType, folder: Path, model: Portable) -> None:
         form.write(half, model.description, model.parameters)
         sees_mask = model.config.model.text.pool != "last"
         save_standalone(model.tokenizer, half, sees_mask)
+
+
+def _write_programs(folder: Path, model: Portable) -> None:
+    module = model.model()
+
+    def encode(method: str):
+        return lambda params, *x: module.apply({"params": params}, *x, method=method)
+
+    encoders = encode("encode_image"), encode("encode_text")
+    with _whole(folder) as half:
+        programs.write(half, model.description, model.parameters, *encoders)
+        save_standalone(model.tokenizer, half, sees_mask=True)
 
 
 class _whole:
@@ -145,7 +161,7 @@ class _whole:
             ) from None
 
 
-READ: dict[str, Callable[[Path, str | None], Portable]] = {
+READ: dict[str, Callable[[str, str | None], Portable]] = {
     "hf": partial(_read_foreign, hf),
     "open_clip": partial(_read_foreign, open_clip),
     "big_vision": _read_big_vision,
@@ -154,5 +170,6 @@ WRITE: dict[str, Callable[[Path, Portable], None]] = {
     "vlp": _write_vlp,
     "hf": partial(_write_foreign, hf),
     "open_clip": partial(_write_foreign, open_clip),
+    "export": _write_programs,
 }
-FORMATS = ("vlp", *READ)
+FORMATS = tuple(dict.fromkeys(("vlp", *READ, *WRITE)))

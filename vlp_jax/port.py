@@ -1,7 +1,8 @@
 """Turns a model from one format into another, and proves that nothing changed.
 
 python -m vlp_jax.port --source=vlp:runs/quickstart --target=hf:exports/quickstart
-Formats: vlp (ours), hf (transformers), open_clip; as a source also big_vision:FILE.npz.
+Formats: vlp (ours), hf (transformers), open_clip; as a source also big_vision (.npz),
+as a target export (programs that run without this package).
 """
 
 from absl import flags
@@ -13,6 +14,8 @@ from vlp_jax.core.logs import say
 flags.DEFINE_string("source", None, "FORMAT:DIR of the model, such as vlp:runs/x.")
 flags.DEFINE_string("target", None, "FORMAT:DIR to write, which is not there yet.")
 flags.DEFINE_string("tokenizer", None, "Its folder or name, if the source has none.")
+flags.DEFINE_string("upload", None, "ORG/NAME on the hub, to upload the export to.")
+flags.DEFINE_bool("private", True, "Whether a repository that is made is private.")
 flags.DEFINE_string("weights", "model", "model, or ema where the run kept one.")
 
 NEXT = {
@@ -20,6 +23,7 @@ NEXT = {
     "--config.data.root=DIR --checkpoint={folder} --output={folder}-eval",
     "hf": 'python -c "from transformers import AutoModel; '
     "AutoModel.from_pretrained('{folder}')\"",
+    "export": "python {folder}/serve.py",
     "open_clip": 'python -c "import open_clip; '
     "open_clip.create_model_and_transforms('local-dir:{folder}')\"",
 }
@@ -34,25 +38,20 @@ def main() -> None:
         )
     from vlp_jax import endpoints, proof
     from vlp_jax.core import trees
-    from vlp_jax.porting import card
+    from vlp_jax.porting import card, hub
 
     kind, _ = endpoints.split(target)
+    if flags.FLAGS.upload is not None:
+        hub.check_name(flags.FLAGS.upload)
     say(f"vlp_jax.port  {source} -> {target}", style="bold")
     model = endpoints.read(source, flags.FLAGS.weights, flags.FLAGS.tokenizer)
     say(f"  model     {model.name}, {trees.count(model.parameters):,} parameters")
     folder = endpoints.write(target, model)
-    reread = endpoints.read(f"{kind}:{folder}")
-    changed = proof.bits_equal(model, reread)
-    if changed:
-        raise RunError(
-            f"{folder} does not hold what was read: {', '.join(changed[:3])}; this is "
-            "a bug, please report it"
-        )
-    proofs = proof.prove(kind, folder, model, reread)
+    proofs = proof.prove(kind, folder, model)
     for found in proofs:
         say("  proof     " + "; ".join(found.lines()))
-    if kind != "vlp":
-        if len(proofs) == 1:
+    if kind in proof.SIDES:
+        if not any(found.side == proof.SIDES[kind] for found in proofs):
             say(f"  proof     {kind} was not run: it, or torch, is not installed here")
         card.write(folder, kind, model.name, source, [p.lines() for p in proofs])
     if not all(found.holds for found in proofs):
@@ -60,6 +59,9 @@ def main() -> None:
             f"the two sides do not agree; {folder} is kept to be looked at, do not use "
             "it"
         )
+    if flags.FLAGS.upload is not None:
+        address = hub.upload(folder, flags.FLAGS.upload, flags.FLAGS.private)
+        say(f"  uploaded  {address}")
     say("Next:")
     say(f"  {NEXT[kind].format(folder=folder)}", style="bold")
 

@@ -14,7 +14,7 @@ POOLS = {
     "first_eos": lambda tokens, eos_id: jnp.argmax(tokens == eos_id, axis=1),
     # OpenAI's own rule: in its vocabulary the end of text has the largest id.
     "largest_id": lambda tokens, eos_id: jnp.argmax(tokens, axis=1),
-    "last": lambda tokens, eos_id: jnp.full(len(tokens), tokens.shape[1] - 1),
+    "last": lambda tokens, eos_id: jnp.full(tokens.shape[0], tokens.shape[1] - 1),
 }
 
 

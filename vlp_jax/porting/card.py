@@ -26,8 +26,17 @@ image = model.eval().encode_image(prepare(Image.open("picture.jpg"))[None])
 text = model.encode_text(tokenizer(["a cat", "a dog"]))
 print(torch.nn.functional.cosine_similarity(image, text))
 """,
+    "export": """\
+from PIL import Image
+from serve import Model  # lies in this folder
+
+model = Model("DIR")
+image = model.encode_image([Image.open("picture.jpg")])
+text = model.encode_text(["a cat", "a dog"])
+print(model.scale * image @ text.T + model.bias)
+""",
 }
-LIBRARY = {"hf": "transformers", "open_clip": "open_clip"}
+LIBRARY = {"hf": "transformers", "open_clip": "open_clip", "export": "jax"}
 
 
 def write(

@@ -4,6 +4,7 @@ The only file that needs torch; where that, or the library, is not installed, no
 can be compared and ImportError says so.
 """
 
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -64,9 +65,21 @@ def run_open_clip(
     return Embeddings(_unit(image), _unit(text), tokens.numpy())
 
 
+def run_programs(
+    folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
+) -> Embeddings:
+    """By the loader that lies beside the programs."""
+    from PIL import Image
+
+    model = runpy.run_path(str(folder / "serve.py"))["Model"](folder)
+    image = model.encode_image([Image.fromarray(x) for x in pictures])
+    tokens = [one.ids for one in model._tokenizer.encode_batch(list(texts))]
+    return Embeddings(image, model.encode_text(texts), np.array(tokens))
+
+
 def _unit(x) -> np.ndarray:
     x = x.float()
     return (x / x.norm(dim=-1, keepdim=True)).numpy()
 
 
-RUN = {"hf": run_hf, "open_clip": run_open_clip}
+RUN = {"hf": run_hf, "open_clip": run_open_clip, "export": run_programs}
