@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.peers.open_clip_weights import open_clip_weights
 from benchmarks.peers.our_step import make_model
 from benchmarks.peers.side import LENGTH, Side, pairs
 from benchmarks.step import OPTIMIZER, PEER
 from tests.models.comparison import error
 from vlp_jax.build import init_function
 from vlp_jax.core import trees
+from vlp_jax.porting import open_clip_clip
+from vlp_jax.porting.weights import to_theirs
 
 INSTALL = Path(__file__).with_name("install.sh")
 TASK = dict(
@@ -50,7 +51,8 @@ def test_embeddings_equal_open_clips(peers, tmp_path, activation):
         lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), x.dtype), shapes
     )
     params = {k: np.asarray(v) for k, v in trees.flatten(variables["params"]).items()}
-    np.savez(tmp_path / "weights.npz", **open_clip_weights(params, 8))
+    weights = to_theirs(open_clip_clip.rules(task), params)
+    np.savez(tmp_path / "weights.npz", **weights)
     images, tokens = pairs(6, 16)
     ours = model.apply(variables, jnp.asarray(images), jnp.asarray(tokens))
     with Side(peers, PEER, task) as side:
