@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting.weights import Rule
 
 Settings = dict[str, Any]
+Key, Value = TypeVar("Key"), TypeVar("Value")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +63,10 @@ def family_of(table: Mapping[str, Family], model: Settings, what: str) -> Family
     )
 
 
-def translated(names: Mapping[str, str], value: str, what: str) -> str:
+def translated(names: Mapping[Key, Value], value: Key, what: str) -> Value:
     """The other side's name for a value, or a ConfigError."""
     if value not in names:
-        known = ", ".join(names)
+        known = ", ".join(map(str, names))
         raise ConfigError(f"{what} is {value!r}, which has no equal there ({known})")
     return names[value]
 

@@ -20,11 +20,13 @@ def read_safetensors(folder: Path, name: str) -> dict[str, np.ndarray]:
     there is no such file, only a pickle, or a damaged one.
     """
     index = folder / f"{name}{INDEX}"
-    if index.is_file():
-        listed = read_json(index).get("weight_map", {})
-        paths = [folder / part for part in sorted(set(listed.values()))]
-    else:
-        paths = [folder / name]
+    paths = [folder / name]
+    if index.is_file() and not paths[0].is_file():  # as transformers chooses
+        listed = read_json(index).get("weight_map")
+        parts = set(listed.values()) if isinstance(listed, dict) and listed else {None}
+        if not all(isinstance(part, str) for part in parts):
+            raise ConfigError(f"{index} has no weight_map of files; fetch it again")
+        paths = [folder / part for part in sorted(parts)]
     found: dict[str, np.ndarray] = {}
     for path in paths:
         if path.resolve().parent != folder.resolve() and path.parent != folder:
