@@ -91,6 +91,7 @@ ONLY_IN = {
         "runs.py",
         "trained.py",
         "portable.py",
+        "proof.py",
         "resuming.py",
         "learner.py",
         "settings.py",

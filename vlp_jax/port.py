@@ -5,6 +5,8 @@ Formats: vlp (ours), hf (transformers), open_clip; as a source also big_vision (
 as a target export (programs that run without this package).
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from vlp_jax import cli
@@ -47,11 +49,11 @@ def main() -> None:
     model = endpoints.read(source, flags.FLAGS.weights, flags.FLAGS.tokenizer)
     say(f"  model     {model.name}, {trees.count(model.parameters):,} parameters")
     folder = endpoints.write(target, model)
-    proofs = proof.prove(kind, folder, model)
+    proofs = _of_source(source, model) + proof.prove(kind, folder, model)
     for found in proofs:
         say("  proof     " + "; ".join(found.lines()))
     if kind in proof.SIDES:
-        if not any(found.side == proof.SIDES[kind] for found in proofs):
+        if proofs[-1:] == [] or proofs[-1].side != proof.SIDES[kind]:
             say(f"  proof     {kind} was not run: it, or torch, is not installed here")
         card.write(folder, kind, model.name, source, [p.lines() for p in proofs])
     if not all(found.holds for found in proofs):
@@ -64,6 +66,19 @@ def main() -> None:
         say(f"  uploaded  {address}")
     say("Next:")
     say(f"  {NEXT[kind].format(folder=folder)}", style="bold")
+
+
+def _of_source(source: str, model) -> list:
+    """That a foreign model was read as its own library reads it, where that can."""
+    from vlp_jax import endpoints, proof
+
+    kind, path = endpoints.split(source, "vlp")
+    folder = Path(path).expanduser()
+    try:
+        return proof.against(kind, folder, model) if folder.is_dir() else []
+    except RunError as error:  # such as without a tokenizer
+        say(f"  proof     not of the source: {error}")
+        return []
 
 
 if __name__ == "__main__":

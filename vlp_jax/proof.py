@@ -4,12 +4,13 @@ The pictures come with scikit-learn: two photographs, cut in several ways, and d
 scenes; among the captions are one that is too long, one of a word, and one in Chinese.
 """
 
-import contextlib
 import dataclasses
+import json
 from pathlib import Path
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from vlp_jax import endpoints
 from vlp_jax.core.errors import RunError
@@ -41,7 +42,8 @@ class Proof:
 
     side: what computed the other one. embeddings, logits: the largest difference over
     the largest absolute value. same_tokens: texts with the same ids. top1: the share
-    of pictures with the same best caption.
+    of pictures with the same best caption. prepared: how the pictures were prepared
+    there, where a format cannot say what the model's own preprocessing is.
     """
 
     side: str
@@ -49,6 +51,7 @@ class Proof:
     logits: float
     same_tokens: tuple[int, int]
     top1: float
+    prepared: str = ""
 
     @property
     def holds(self) -> bool:
@@ -63,6 +66,7 @@ class Proof:
             f"{self.logits:.1e} (relative to the largest)",
             f"{same} of {all_of_them} texts have the same tokens; {self.top1:.0%} of "
             "the pictures the same best caption",
+            *([f"pictures are prepared with {self.prepared}"] if self.prepared else []),
         ]
 
 
@@ -118,23 +122,62 @@ def _difference(one: np.ndarray, other: np.ndarray) -> float:
 def prove(kind: str, folder: Path, model: Portable) -> list[Proof]:
     """What was written, read back by us, and run by its own library if that is here.
 
-    RunError where it does not hold the same numbers to the last bit.
+    Pictures are prepared as the folder says (see `Proof.prepared`). RunError where it
+    does not hold the same numbers to the last bit, or does not load.
     """
-    expected, proofs = ours(model), []
-    if kind in endpoints.READ or kind == "vlp":
-        again = endpoints.read(f"{kind}:{folder}")
-        changed = changed_parameters(model, again)
-        if changed:
-            raise RunError(
-                f"{folder} does not hold what was read: {', '.join(changed[:3])}; "
-                "this is a bug, please report it"
-            )
-        proofs.append(compare("this package", model, expected, ours(again)))
-    if kind in RUN:
-        with contextlib.suppress(ImportError):
-            found = RUN[kind](folder, *samples())
-            proofs.append(compare(SIDES[kind], model, expected, found))
-    return proofs
+    if kind not in endpoints.READ and kind != "vlp":
+        return against(kind, folder, model, ours(model))
+    again = endpoints.read(f"{kind}:{folder}")
+    changed = changed_parameters(model, again)
+    if changed:
+        raise RunError(
+            f"{folder} does not hold what was read: {', '.join(changed[:3])}; this is "
+            "a bug, please report it"
+        )
+    expected = ours(_exact(model, again.config.preprocessing))
+    proofs = [compare("this package", model, expected, ours(_exact(again)))]
+    proofs += against(kind, folder, model, expected)
+    prepared = prepared_otherwise(model, again)
+    return [dataclasses.replace(found, prepared=prepared) for found in proofs]
+
+
+def against(
+    kind: str, folder: Path, model: Portable, expected: Embeddings | None = None
+) -> list[Proof]:
+    """A folder, run by its own library; nothing where that is not here.
+
+    expected: what this package computes with the model. RunError where the library
+    does not load the folder.
+    """
+    if kind not in RUN:
+        return []
+    try:
+        found = RUN[kind](folder, *samples())
+    except ImportError:
+        return []
+    except Exception as error:  # whatever is raised over there
+        said = " ".join(str(error).split())[:200]
+        raise RunError(f"{SIDES[kind]} does not run {folder}: {said}") from error
+    return [compare(SIDES[kind], model, expected or ours(_exact(model)), found)]
+
+
+def prepared_otherwise(model: Portable, again: Portable) -> str:
+    """The settings of preprocessing that a format has no word for; '' for none."""
+    here, there = model.config.preprocessing, again.config.preprocessing
+    return ", ".join(
+        f"{key} {there[key]!r} in place of {here[key]!r}"
+        for key in here
+        if json.dumps(here[key]) != json.dumps(there[key])
+    )
+
+
+def _exact(model: Portable, preprocessing: ConfigDict | None = None) -> Portable:
+    """The same computed in float32, maybe with other preprocessing."""
+    config = model.config.copy_and_resolve_references()
+    config.model.image.dtype = config.model.text.dtype = "float32"
+    if preprocessing is not None:
+        config.preprocessing = preprocessing
+    return dataclasses.replace(model, config=config)
 
 
 def changed_parameters(one: Portable, other: Portable) -> list[str]:
