@@ -98,6 +98,12 @@ def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portabl
         raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
     settings, preprocessing, parameters = form.read(folder)
     words = Tokenizer.load(tokenizer or str(folder), form.text_length(folder))
+    end = form.end_of_text(folder)
+    if end not in (None, words.eos_id):
+        raise ConfigError(
+            f"{path}: the model pools texts at the token {end}, and its tokenizer ends "
+            f"them with {words.eos_id}; they belong to different models"
+        )
     name = Path(path).name
     return from_settings(name, settings, preprocessing, words, parameters)
 

@@ -59,10 +59,11 @@ def clip(vision=None, text=None):
     """CLIPModel; the given settings of its two configs in place of the usual ones."""
     from transformers import CLIPConfig, CLIPModel
 
+    size = {"projection_dim": 12}
     config = CLIPConfig(
-        vision_config=VISION | (vision or {}),
-        text_config=TEXT | ids() | (text or {}),
-        projection_dim=12,
+        vision_config=VISION | size | (vision or {}),
+        text_config=TEXT | ids() | size | (text or {}),
+        **size,
     )
     return with_weights(CLIPModel(config).eval(), logit_scale=2.0)
 

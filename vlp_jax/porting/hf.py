@@ -58,6 +58,14 @@ def text_length(folder: Path) -> int:
     return _whole_config(folder)["text_config"]["max_position_embeddings"]
 
 
+def end_of_text(folder: Path) -> int | None:
+    """The token at which texts are pooled, where that is by its id."""
+    config = _whole_config(folder)
+    text = FAMILIES[config["model_type"]].read(config)["text"]
+    by_id = text.get("pool") == "first_eos"
+    return config["text_config"]["eos_token_id"] if by_id else None
+
+
 def _whole_config(folder: Path) -> Settings:
     """config.json with transformers' defaults for what it leaves out."""
     from transformers import AutoConfig
@@ -69,5 +77,6 @@ def _whole_config(folder: Path) -> Settings:
         return AutoConfig.for_model(
             **given if "model_type" in given else {"model_type": kind}
         ).to_dict()
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{folder / CONFIG} is not valid: {error}") from None
+    except Exception as error:  # what checks it raises errors of several packages
+        said = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{folder / CONFIG} is not valid: {said}") from None
