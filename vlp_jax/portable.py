@@ -47,7 +47,7 @@ class Portable:
             canonicalise=tokenizer.canonicalise,
         )
         model = json.loads(config.model.to_json_best_effort())
-        return Description(model, config.preprocessing.to_dict(), tokens)
+        return Description(model, build.keywords(config.preprocessing), tokens)
 
     def model(self) -> TwoTower:
         preprocessing = build.make_preprocessing(self.config)
