@@ -26,9 +26,12 @@ def _siglip():
 def _spaces_and_case():
     from tokenizers import Regex, normalizers
 
+    cased = r"\p{Lu}\p{Ll}\p{Lt}"
     return [
-        normalizers.Replace(Regex(r"\s+"), " "),
+        normalizers.Replace(Regex(r"[\s\x1c-\x1f]+"), " "),  # as Python splits
         normalizers.Strip(),
+        # Python lowers a sigma at the end of a word to its final form.
+        normalizers.Replace(Regex(f"(?<=[{cased}])Σ(?![{cased}])"), "ς"),
         normalizers.Lowercase(),
     ]
 
