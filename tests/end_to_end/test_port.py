@@ -1,4 +1,4 @@
-"""port as a person starts it: a run becomes a folder of transformers, and comes back."""
+"""port as a person starts it: a run becomes a model of transformers and comes back."""
 
 import json
 

@@ -7,7 +7,8 @@ folder="$(realpath --canonicalize-missing "${1:-"$(dirname "${BASH_SOURCE[0]}")/
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source launch/environment.sh
 
-light=(numpy pillow regex ftfy tqdm pyyaml huggingface_hub safetensors braceexpand)
+light=(numpy pillow regex ftfy tqdm pyyaml huggingface_hub safetensors braceexpand
+    transformers==5.23.0)
 # Without their requirements: any torchvision would do, and asks for a torch of its own.
 peers=(open_clip_torch==3.3.0 torchvision==0.28.0 timm==1.0.29 webdataset==1.0.2)
 

@@ -129,7 +129,7 @@ UNKNOWN = {
     ("vision_cfg", "pos_embed_type", "sin_cos_2d"): "pos_embed_type='sin_cos_2d'",
     ("text_cfg", "hf_model_name", "roberta-base"): "hf_model_name",
     ("text_cfg", "embed_cls", True): "embed_cls",
-    ("text_cfg", "pool_type", "first"): "pool_type='first'",
+    ("text_cfg", "pool_type", "first"): "pool_type of text_cfg is 'first'",
 }
 
 

@@ -21,15 +21,23 @@ CHANGES = {
     "SCALAR_1D": ([()], (1,)),
     "LEADING_1": ([(4, 2)], (1, 4, 2)),
     "LEADING_1_1": ([(4,)], (1, 1, 4)),
-    "STACKED": ([(4,)] * 3, (12,)),
-    "STACKED_KERNELS": ([(4, 2)] * 3, (6, 4)),
+    "three biases": ([(4,)] * 3, (12,)),
+    "two biases": ([(4,)] * 2, (8,)),
+    "three kernels": ([(4, 2)] * 3, (6, 4)),
+    "two kernels": ([(4, 2)] * 2, (4, 4)),
+}
+STACKS = {
+    "three biases": weights.stacked(3),
+    "two biases": weights.stacked(2),
+    "three kernels": weights.stacked_kernels(3),
+    "two kernels": weights.stacked_kernels(2),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_and_back_is_the_same(name):
     shapes, theirs = CHANGES[name]
-    change = getattr(weights, name)
+    change = STACKS.get(name) or getattr(weights, name)
     ours = [random(*shape) + i for i, shape in enumerate(shapes)]
     there = change.to_theirs(*ours)
     assert there.shape == theirs
