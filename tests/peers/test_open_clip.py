@@ -121,7 +121,7 @@ def test_exports_load_strictly_and_encode_the_same(peers, tmp_path, case):
     assert proved.holds, proved.lines()
     assert error(found.image, proof.ours(model).image) <= 1e-5
     read = endpoints.read(f"open_clip:{folder}")
-    assert proof.bits_equal(model, read) == []
+    assert proof.changed_parameters(model, read) == []
 
 
 def random_model(changes: dict, canonicalise: str) -> portable.Portable:
