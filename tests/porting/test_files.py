@@ -48,6 +48,14 @@ def test_what_was_written_is_read_to_the_bit(tmp_path):
         assert file.metadata() == {"format": "pt"}
 
 
+def test_strides_and_scalars_are_written_as_they_are_meant(tmp_path):
+    wide = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    files.write_safetensors(tmp_path / NAME, {"x": wide, "s": np.float32(2)})
+    found = files.read_safetensors(tmp_path, NAME)
+    np.testing.assert_array_equal(found["x"], wide)
+    assert found["s"].shape == () and found["s"] == 2
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
 def test_other_precisions_become_float32(tmp_path, dtype):
     """Which holds each number of half precision; integers stay."""

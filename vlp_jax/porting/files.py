@@ -72,7 +72,9 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Marked as PyTorch's, as transformers asks for."""
     from safetensors.numpy import save_file
 
-    save_file(dict(arrays), path, metadata={"format": "pt"})
+    # It writes memory as it lies, whatever the strides, and knows no NumPy scalars.
+    plain = {key: np.asarray(array, order="C") for key, array in arrays.items()}
+    save_file(plain, path, metadata={"format": "pt"})
 
 
 def read_json(path: Path) -> dict:
