@@ -18,6 +18,7 @@ from vlp_jax import trained
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.imported import write_imported
 from vlp_jax.checkpoint.steps import read_checkpoint
+from vlp_jax.checkpoint.storage import WEIGHTS, check_kept
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
@@ -67,7 +68,10 @@ def write(endpoint: str, model: Portable) -> Path:
 
 
 def _read_vlp(path: str, weights: str) -> Portable:
+    lookup(WEIGHTS, weights, "weights")
+
     def read(folder: Path) -> Portable:
+        check_kept(folder, weights)
         config = trained.for_any_machine(trained.checkpoint_config(folder))
         return Portable(
             config.name or "vlp_jax",

@@ -102,7 +102,7 @@ def test_exports_load_strictly_and_encode_the_same(peers, tmp_path, case):
     changes, canonicalise = EXPORTED[case]
     model = random_model(changes, canonicalise)
     folder = endpoints.write(f"open_clip:{tmp_path / 'there'}", model)
-    pictures, texts = proof.samples()
+    pictures, texts = proof.samples("open_clip")
     arrays = {f"picture_{i}": picture for i, picture in enumerate(pictures)}
     np.savez(tmp_path / "samples.npz", texts=texts, **arrays)
     arguments = folder, tmp_path / "samples.npz", tmp_path / "results.npz"
@@ -117,9 +117,8 @@ def test_exports_load_strictly_and_encode_the_same(peers, tmp_path, case):
     with safe_open(folder / "open_clip_model.safetensors", framework="np") as file:
         assert sorted(file.keys()) == results["keys"].tolist()
     found = Embeddings(results["image"], results["text"], results["tokens"])
-    proved = proof.compare("open_clip", model, proof.ours(model), found)
+    proved = proof.compare("open_clip", model, proof.ours(model, "open_clip"), found)
     assert proved.holds, proved.lines()
-    assert error(found.image, proof.ours(model).image) <= 1e-5
     read = endpoints.read(f"open_clip:{folder}")
     assert proof.changed_parameters(model, read) == []
 
