@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import optax
 
-from benchmarks.peers.open_clip_weights import open_clip_weights
 from benchmarks.peers.side import LENGTH, MEAN, STD, VOCABULARY, pairs, serve
 from vlp_jax.build import init_function
 from vlp_jax.core import trees
@@ -22,6 +21,8 @@ from vlp_jax.objectives.contrastive import Contrastive
 from vlp_jax.objectives.mixture import Mixture
 from vlp_jax.parallel.mesh import MeshSpec, batch_devices
 from vlp_jax.parallel.sharding import jit_update, place_batch
+from vlp_jax.porting import open_clip_clip
+from vlp_jax.porting.weights import to_theirs
 from vlp_jax.training.accumulate import accumulated
 from vlp_jax.training.optimizer import adamw
 from vlp_jax.training.state import create_sharded, make_state
@@ -84,7 +85,7 @@ class Step:
     def save(self, task: dict) -> None:
         """The weights, for the peers."""
         params = {k: np.asarray(v) for k, v in trees.flatten(self.state.params).items()}
-        weights = open_clip_weights(params, task["image"]["patch_size"])
+        weights = to_theirs(open_clip_clip.rules(task), params)
         np.savez(Path(task["folder"]) / "weights.npz", **weights)
 
     def _next(self) -> jax.Array:

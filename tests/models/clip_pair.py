@@ -11,80 +11,13 @@ from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import ViT
 from vlp_jax.models.vlm import TwoTower
 from vlp_jax.objectives.softmax import dense_softmax
+from vlp_jax.porting import hf_clip
+from vlp_jax.porting.weights import to_ours
 
 SIZE, PATCH, LENGTH, VOCABULARY, EMBEDDING = 12, 4, 10, 40, 12
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
 IMAGE = dict(width=24, depth=2, heads=3)
 TEXT = dict(width=16, depth=2, heads=2)
-
-
-def same(x):
-    return x
-
-
-def transposed(x):
-    """A torch linear weight (out, in) as our kernel (in, out)."""
-    return x.T
-
-
-def patches(x):
-    """A convolution (out, c, p, q) as our kernel (p q c, out)."""
-    return x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
-
-
-def linear(ours, theirs):
-    return {
-        f"{ours}/kernel": (f"{theirs}.weight", transposed),
-        f"{ours}/bias": (f"{theirs}.bias", same),
-    }
-
-
-def norm(ours, theirs):
-    return {
-        f"{ours}/scale": (f"{theirs}.weight", same),
-        f"{ours}/bias": (f"{theirs}.bias", same),
-    }
-
-
-def trunk(ours, theirs, depth):
-    table = {}
-    for i in range(depth):
-        block, layer = f"{ours}/encoder/block_{i}", f"{theirs}.encoder.layers.{i}"
-        table |= norm(f"{block}/norm_1", f"{layer}.layer_norm1")
-        table |= norm(f"{block}/norm_2", f"{layer}.layer_norm2")
-        attention = f"{block}/attention", f"{layer}.self_attn"
-        for name, key in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "out")):
-            table |= linear(f"{attention[0]}/{name}", f"{attention[1]}.{key}_proj")
-        table |= linear(f"{block}/mlp/in", f"{layer}.mlp.fc1")
-        table |= linear(f"{block}/mlp/out", f"{layer}.mlp.fc2")
-    return table
-
-
-# our path -> (their key, tensor change)
-TABLE = {
-    "logit_scale": ("logit_scale", same),
-    "image_projection/kernel": ("visual_projection.weight", transposed),
-    "text_projection/kernel": ("text_projection.weight", transposed),
-    "image/class_token": ("vision_model.embeddings.class_embedding", same),
-    "image/patch_embedding/kernel": (
-        "vision_model.embeddings.patch_embedding.weight",
-        patches,
-    ),
-    "image/position_embedding": (
-        "vision_model.embeddings.position_embedding.weight",
-        same,
-    ),
-    "text/token_embedding": ("text_model.embeddings.token_embedding.weight", same),
-    "text/position_embedding": (
-        "text_model.embeddings.position_embedding.weight",
-        same,
-    ),
-    **norm("image/norm_pre", "vision_model.pre_layrnorm"),
-    **norm("image/norm_post", "vision_model.post_layernorm"),
-    **norm("text/norm_post", "text_model.final_layer_norm"),
-    **trunk("image", "vision_model", IMAGE["depth"]),
-    **trunk("text", "text_model", TEXT["depth"]),
-}
 
 
 def with_weights(model, **given):
@@ -154,9 +87,7 @@ def our_model(activation, eos_id, **settings):
 
 def translate(theirs):
     """{their key: array} -> {our path: array}; every key is used exactly once."""
-    keys = [key for key, _ in TABLE.values()]
-    assert sorted(keys) == sorted(theirs)
-    return {path: change(theirs[key]) for path, (key, change) in TABLE.items()}
+    return to_ours(hf_clip.rules({"image": IMAGE, "text": TEXT}), theirs)
 
 
 def captions(eos_id, rows=6):

@@ -5,75 +5,16 @@ import functools
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from tests.models.clip_pair import (
-    linear,
-    norm,
-    patches,
-    same,
-    transposed,
-    trunk,
-    with_weights,
-)
+from tests.models.clip_pair import with_weights
 from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.vlm import TwoTower
+from vlp_jax.porting import hf_siglip
+from vlp_jax.porting.weights import to_ours
 
 SIZE, PATCH, LENGTH, VOCABULARY = 12, 4, 10, 40
 IMAGE = dict(width=24, depth=2, heads=3)
 TEXT = dict(width=16, depth=2, heads=2)
 HIDDEN = {"image": 62, "text": 64}  # one no multiple of the width, as So400m's
-POOL = "vision_model.head"
-
-
-def part(index, change):
-    """One of query, key and value, which torch's attention stacks."""
-    return lambda x: change(np.split(x, 3)[index])
-
-
-def stacked_attention(ours, theirs):
-    table = linear(f"{ours}/out", f"{theirs}.out_proj")
-    for index, name in enumerate(("query", "key", "value")):
-        table |= {
-            f"{ours}/{name}/kernel": (
-                f"{theirs}.in_proj_weight",
-                part(index, transposed),
-            ),
-            f"{ours}/{name}/bias": (f"{theirs}.in_proj_bias", part(index, same)),
-        }
-    return table
-
-
-# our path -> (their key, tensor change)
-TABLE = {
-    "logit_scale": ("logit_scale", np.squeeze),
-    "logit_bias": ("logit_bias", np.squeeze),
-    "image/patch_embedding/kernel": (
-        "vision_model.embeddings.patch_embedding.weight",
-        patches,
-    ),
-    "image/patch_embedding/bias": (
-        "vision_model.embeddings.patch_embedding.bias",
-        same,
-    ),
-    "image/position_embedding": (
-        "vision_model.embeddings.position_embedding.weight",
-        same,
-    ),
-    "text/token_embedding": ("text_model.embeddings.token_embedding.weight", same),
-    "text/position_embedding": (
-        "text_model.embeddings.position_embedding.weight",
-        same,
-    ),
-    "image/pool/probe": (f"{POOL}.probe", np.squeeze),
-    **stacked_attention("image/pool/attention", f"{POOL}.attention"),
-    **norm("image/pool/norm", f"{POOL}.layernorm"),
-    **linear("image/pool/mlp/in", f"{POOL}.mlp.fc1"),
-    **linear("image/pool/mlp/out", f"{POOL}.mlp.fc2"),
-    **norm("image/norm_post", "vision_model.post_layernorm"),
-    **norm("text/norm_post", "text_model.final_layer_norm"),
-    **linear("text_projection", "text_model.head"),
-    **trunk("image", "vision_model", IMAGE["depth"]),
-    **trunk("text", "text_model", TEXT["depth"]),
-}
 
 
 def hf_model():
@@ -137,8 +78,7 @@ def our_model(**settings):
 
 def translate(theirs):
     """{their key: array} -> {our path: array}; every key is used."""
-    assert {key for key, _ in TABLE.values()} == set(theirs)
-    return {path: change(theirs[key]) for path, (key, change) in TABLE.items()}
+    return to_ours(hf_siglip.rules({"image": IMAGE, "text": TEXT}), theirs)
 
 
 @functools.cache

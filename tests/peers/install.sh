@@ -9,7 +9,7 @@ source launch/environment.sh
 
 # clip_benchmark makes numbers of arrays of one element, which NumPy 2.4 refuses.
 light=(numpy==2.2.6 pillow regex ftfy tqdm pyyaml huggingface_hub safetensors braceexpand)
-light+=(scikit-learn requests faiss-cpu)
+light+=(scikit-learn requests faiss-cpu transformers==5.23.0)
 # Without their requirements: any torchvision would do, and asks for a torch of its own.
 peers=(open_clip_torch==3.3.0 torchvision==0.28.0 timm==1.0.29 webdataset==1.0.2)
 peers+=(clip_benchmark==1.6.2)

@@ -177,6 +177,12 @@ class Tokenizer:
         """Writes what `load` (and AutoTokenizer) reads, canonicalisation included."""
         self._pretrained.save_pretrained(str(folder))
 
+    def copy_of_backend(self):
+        """The Rust tokenizer as it is used here: end token, template, truncation."""
+        from tokenizers import Tokenizer as RustTokenizer
+
+        return RustTokenizer.from_str(self._backend.to_str())
+
     def __reduce__(self):
         # The backend's own pickle forgets encode_special_tokens.
         return Tokenizer, (self._pretrained, self.length, self.canonicalise)

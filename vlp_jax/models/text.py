@@ -10,7 +10,7 @@ from vlp_jax.models.towers import TextTower
 
 
 def last(tokens, mask, eos_id):
-    return jnp.full(len(tokens), tokens.shape[1] - 1)
+    return jnp.full(tokens.shape[0], tokens.shape[1] - 1)
 
 
 def last_unmasked(tokens, mask, eos_id):

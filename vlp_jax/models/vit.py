@@ -40,7 +40,7 @@ class ViT(ImageTower, kw_only=True):
         ).astype(tokens.dtype)
         tokens = self.drop_patches(tokens + position[1:])
         first = class_token.astype(tokens.dtype) + position[0]
-        first = jnp.broadcast_to(first, (len(tokens), 1, self.width))
+        first = jnp.broadcast_to(first, (tokens.shape[0], 1, self.width))
         tokens = jnp.concatenate([first, tokens], axis=1)
         if self.input_norm:
             tokens = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(tokens)

@@ -132,7 +132,10 @@ def test_shortest_equals_clip_image_processor(size):
     "width, left", [(8, 0), (9, 0), (10, 1), (11, 2), (12, 2), (13, 2), (15, 4)]
 )
 def test_centre_crop_rounds_as_torchvision(width, left):
-    """int(round((width - 8) / 2)), half to even: 0.5 -> 0, 1.5 -> 2, 2.5 -> 2."""
+    """int(round((width - 8) / 2)), half to even: 0.5 -> 0, 1.5 -> 2, 2.5 -> 2.
+
+    Or towards zero, as transformers rounds.
+    """
     ramp = np.broadcast_to(
         np.arange(width, dtype=np.uint8)[None, :, None], (8, width, 3)
     )
@@ -140,6 +143,9 @@ def test_centre_crop_rounds_as_torchvision(width, left):
     assert out[0, :, 0].tolist() == list(range(left, left + 8))
     out = Preprocessing(image_size=8)(np.ascontiguousarray(ramp.swapaxes(0, 1)))
     assert out[:, 0, 0].tolist() == list(range(left, left + 8))
+    floor = Preprocessing(image_size=8, resize="shortest_floor")
+    out, left = floor(np.ascontiguousarray(ramp)), (width - 8) // 2
+    assert out[0, :, 0].tolist() == list(range(left, left + 8))
 
 
 def test_squash_keeps_the_borders_and_bilinear_differs():

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import math
 import numbers
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -111,11 +112,15 @@ def decode_image(image: bytes | np.ndarray | Image.Image) -> Image.Image:
     return to_rgb(image)
 
 
-def resize_shortest(image: Image.Image, size: int, resample: Image.Resampling):
+def _cut_centre(
+    image: Image.Image,
+    size: int,
+    resample: Image.Resampling,
+    offset: Callable[[float], int],
+) -> Image.Image:
     """The shortest side becomes `size`, then the centre square is cut out.
 
-    Rounds as torchvision's Resize and CenterCrop do, on which OpenAI's CLIP and
-    open_clip rest: the long side towards zero, the offset to the nearest even.
+    offset: rounds half of what is left over.
     """
     width, height = image.size
     short, long = min(width, height), max(width, height)
@@ -123,9 +128,25 @@ def resize_shortest(image: Image.Image, size: int, resample: Image.Resampling):
     width, height = (size, long) if width <= height else (long, size)
     check_pixels(width, height)  # a strip of 1 x 100,000 grows size-fold squared
     image = image.resize((width, height), resample)
-    left = int(round((width - size) / 2.0))
-    top = int(round((height - size) / 2.0))
+    left, top = offset((width - size) / 2.0), offset((height - size) / 2.0)
     return image.crop((left, top, left + size, top + size))
+
+
+def resize_shortest(image: Image.Image, size: int, resample: Image.Resampling):
+    """The shortest side becomes `size`, then the centre square is cut out.
+
+    Rounds as torchvision's Resize and CenterCrop do, on which OpenAI's CLIP and
+    open_clip rest: the long side towards zero, the offset to the nearest even.
+    """
+    return _cut_centre(image, size, resample, round)
+
+
+def resize_shortest_floor(image: Image.Image, size: int, resample: Image.Resampling):
+    """The same as transformers' CLIPImageProcessor does it: the offset towards zero.
+
+    Of four lengths of the long side, one is cut a pixel beside resize_shortest's.
+    """
+    return _cut_centre(image, size, resample, int)
 
 
 def resize_squash(image: Image.Image, size: int, resample: Image.Resampling):
@@ -133,7 +154,11 @@ def resize_squash(image: Image.Image, size: int, resample: Image.Resampling):
     return image.resize((size, size), resample)
 
 
-RESIZES = {"shortest": resize_shortest, "squash": resize_squash}
+RESIZES = {
+    "shortest": resize_shortest,
+    "shortest_floor": resize_shortest_floor,
+    "squash": resize_squash,
+}
 
 
 def check_size(image_size: int, what: str) -> None:

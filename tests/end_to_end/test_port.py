@@ -1,0 +1,119 @@
+"""port as a person starts it: a run becomes a model of transformers and comes back."""
+
+import json
+
+import pytest
+
+from tests.end_to_end.outcomes import assert_error, assert_explained, fingerprint
+from tests.porting.tiny_models import clip, save
+from vlp_jax.core.errors import FAILED
+
+
+@pytest.fixture(scope="module")
+def exported(program, tiny_run, tmp_path_factory):
+    """(the folder of transformers, what port printed)."""
+    folder = tmp_path_factory.mktemp("port") / "hf"
+    flags = f"--source=vlp:{tiny_run.workdir}", f"--target=hf:{folder}"
+    return folder, program("port", *flags).check()
+
+
+def test_a_run_becomes_a_model_of_transformers(exported, tiny_run):
+    folder, found = exported
+    assert found.err == ""
+    assert "tiny," in found.out and "parameters" in found.out
+    assert (
+        "computed by this package" in found.out
+        and "computed by transformers" in found.out
+    )
+    said = " ".join(found.out.split())
+    assert said.count("100% of the pictures") == 2
+    assert "'shortest_floor' in place of 'shortest'" in said
+    assert f"from_pretrained('{folder}')" in found.out.replace("\n", "")
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    card = (folder / "README.md").read_text()
+    assert "computed by transformers" in card and f"vlp:{tiny_run.workdir}" in card
+
+
+def test_it_comes_back_and_is_evaluated(program, exported, tmp_path):
+    folder, _ = exported
+    flags = f"--source=hf:{folder}", f"--target=vlp:{tmp_path / 'ours'}"
+    found = program("port", *flags).check()
+    # The source, by its own library.
+    assert "computed by transformers" in " ".join(found.out.split())
+    scenes = [
+        f"--config.evaluators.{name}.data.{setting}"
+        for name in ("retrieval", "zero_shot")
+        for setting in ("size=24", "canvas=24")
+    ]
+    program(
+        "evaluate",
+        f"--checkpoint={tmp_path / 'ours'}",
+        f"--output={tmp_path / 'eval'}",
+        "--config=configs/evaluate/digit_scenes.py",
+        "--config.batch_size=32",
+        *scenes,
+    ).check()
+    results = [json.loads(p.read_text()) for p in (tmp_path / "eval").glob("*.json")]
+    assert len(results) == 2 and all(found["metrics"] for found in results)
+
+
+# Flags; W is the folder of a run, HF one of transformers, NEW is not there yet.
+WRONG = {
+    "no target": (("--source=vlp:W",), ("--source=vlp:runs/quickstart --target=hf:",)),
+    "unknown format": (
+        ("--source=vlp:W", "--target=onnx:NEW"),
+        ("'onnx:NEW' is no endpoint", "hf:DIR"),
+    ),
+    "target that is there": (
+        ("--source=vlp:W", "--target=hf:HF"),
+        ("HF is there already; name another",),
+    ),
+    "source that is not there": (
+        ("--source=hf:NEW", "--target=vlp:NEW"),
+        ("no folder 'NEW'", "config.json"),
+    ),
+    "unknown weights": (
+        ("--source=vlp:W", "--target=hf:NEW", "--weights=emma"),
+        ("unknown weights 'emma'", "ema"),
+    ),
+    "average of a foreign model": (
+        ("--source=hf:HF", "--target=vlp:NEW", "--weights=ema"),
+        ("one set of weights",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_it_is_explained(program, tiny_run, exported, tmp_path, case):
+    folder, _ = exported
+
+    def fill_in(text: str) -> str:
+        for name, path in (("W", tiny_run.workdir), ("HF", folder)):
+            text = text.replace(f":{name}", f":{path}").replace(
+                f"{name} is", f"{path} is"
+            )
+        return text.replace("NEW", str(tmp_path / "new"))
+
+    before = fingerprint(folder)
+    flags, said = WRONG[case]
+    assert_explained(program("port", *map(fill_in, flags)), *map(fill_in, said))
+    assert fingerprint(folder) == before and not (tmp_path / "new").exists()
+
+
+def test_sides_that_disagree_end_it(program, tmp_path):
+    """Markup in the tokenizer that transformers alone obeys: the proof fails."""
+    folder = save(clip(), tmp_path / "theirs")
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["added_tokens"].append(
+        dict(content["added_tokens"][0], id=40, content="a", special=True)
+    )
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    flags = f"--source=hf:{folder}", f"--target=vlp:{tmp_path / 'ours'}"
+    assert_error(program("port", *flags), FAILED, "the two sides do not agree")

@@ -1,0 +1,44 @@
+"""The card of an export: readable by hubs, and its example runs as it is written."""
+
+import contextlib
+import io
+import re
+
+import numpy as np
+import pytest
+
+from tests.porting.tiny_models import clip, save
+from vlp_jax.porting import card
+
+PROOFS = [["computed by hf", "embeddings differ by 1e-7"], ["computed by us"]]
+
+
+@pytest.mark.parametrize("kind", card.USE)
+def test_it_says_where_from_how_and_what_was_proved(tmp_path, kind):
+    card.write(tmp_path, kind, "mine", "vlp:runs/x", PROOFS)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    header = text.split("---")[1].strip().splitlines()
+    assert header[0] == f"library_name: {card.LIBRARY[kind]}"
+    assert header[1] == "pipeline_tag: zero-shot-image-classification"
+    assert "# mine\n" in text and "from `vlp:runs/x`" in text
+    assert "- computed by hf; embeddings differ by 1e-7\n- computed by us\n" in text
+    compile(example(text), "README.md", "exec")
+
+
+def example(text: str) -> str:
+    return re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+
+
+def test_its_example_runs(tmp_path, monkeypatch):
+    """With the folder in place of DIR, as a person would."""
+    from PIL import Image
+
+    save(clip(), tmp_path)
+    card.write(tmp_path, "hf", "mine", "vlp:runs/x", PROOFS)
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "picture.jpg")
+    monkeypatch.chdir(tmp_path)
+    code = example((tmp_path / "README.md").read_text()).replace("DIR", str(tmp_path))
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(code, {})
+    assert "tensor([[" in out.getvalue()

@@ -1,0 +1,110 @@
+"""Folders of open_clip: what is written is read back the same, and spoilt ones not."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from tests.porting.tiny_models import (
+    assert_same_bits,
+    change_json,
+    clip,
+    description,
+    preprocessing,
+    save,
+    short,
+)
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.porting import hf, open_clip
+
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """(our settings, our parameters) of a tiny CLIP."""
+    found, _, parameters = hf.read(save(clip(), tmp_path_factory.mktemp("clip")))
+    return found, parameters
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    """What is written of it."""
+    given = description(model[0], "clip")
+    open_clip.check(given)
+    open_clip.write(tmp_path, given, model[1])
+    return tmp_path
+
+
+def test_it_comes_back(model, folder):
+    settings, pictures, parameters = open_clip.read(folder)
+    assert_same_bits(parameters, model[1])
+    assert settings["image"] == model[0]["image"]
+    assert settings["text"] == model[0]["text"]
+    assert pictures == preprocessing("clip") | {"resize": "shortest"}
+    assert open_clip.text_length(folder) == 16 and open_clip.end_of_text(folder) == 3
+
+
+def test_half_precision(model, folder):
+    weights = load_file(folder / WEIGHTS)
+    save_file({k: v.astype(np.float16) for k, v in weights.items()}, folder / WEIGHTS)
+    _, _, found = open_clip.read(folder)
+    expected = {k: v.astype(np.float16).astype(np.float32) for k, v in model[1].items()}
+    assert_same_bits(found, expected)
+
+
+def test_a_config_may_leave_out_what_is_usual(folder):
+    """open_clip's own defaults are then meant."""
+    change_json(
+        folder / CONFIG,
+        preprocess_cfg=None,
+        model_cfg__text_cfg__pool_type=None,
+        model_cfg__text_cfg__context_length=None,
+    )
+    assert open_clip.text_length(folder) == 77
+    settings, pictures, _ = open_clip.read(folder)
+    assert settings["text"]["pool"] == "largest_id"
+    assert pictures["interpolation"] == "bicubic" and pictures["image_size"] == 12
+    assert open_clip.end_of_text(folder) is None
+
+
+def refused(folder, *said):
+    with pytest.raises(ConfigError) as error:
+        open_clip.read(folder)
+    assert short(error)
+    missing = [words for words in said if words not in str(error.value)]
+    assert not missing, f"{missing} not in: {error.value}"
+
+
+def test_keys_that_are_not_those_of_the_model(folder):
+    weights = load_file(folder / WEIGHTS)
+    save_file(weights | {"visual.extra": np.zeros(1)}, folder / WEIGHTS)
+    refused(folder, "1 unexpected: visual.extra")
+    del weights["ln_final.bias"]
+    save_file(weights, folder / WEIGHTS)
+    refused(folder, "1 missing: ln_final.bias")
+
+
+def test_a_pickle_alone(folder):
+    (folder / WEIGHTS).rename(folder / "open_clip_pytorch_model.bin")
+    refused(folder, "open_clip_pytorch_model.bin, a pickle", WEIGHTS)
+
+
+@pytest.mark.parametrize("part", ["model_cfg", "vision_cfg", "text_cfg"])
+def test_a_config_without_a_part(folder, part):
+    name = part if part == "model_cfg" else f"model_cfg__{part}"
+    change_json(folder / CONFIG, **{name: None})
+    refused(folder, CONFIG, "no model_cfg with vision_cfg and text_cfg")
+
+
+def test_pictures_that_are_no_squares(folder):
+    change_json(folder / CONFIG, model_cfg__vision_cfg__image_size=[12, 16])
+    refused(folder, "image_size is [12, 16]; expected a square")
+    change_json(folder / CONFIG, model_cfg__vision_cfg__image_size=[12, 12])
+    assert open_clip.read(folder)[1]["image_size"] == 12
+
+
+def test_towers_that_it_has_not(model):
+    settings = model[0] | {"image": model[0]["image"] | {"kind": "unknown"}}
+    with pytest.raises(ConfigError, match="no place for the towers unknown with") as e:
+        open_clip.check(description(settings, "clip"))
+    assert short(e)

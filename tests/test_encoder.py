@@ -1,0 +1,103 @@
+"""An encoder of any endpoint: pictures of every form and strings in, embeddings out."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vlp_jax
+from tests.porting.tiny_models import clip, save, short, siglip
+from vlp_jax import endpoints, proof
+from vlp_jax.core.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save(clip(), tmp_path_factory.mktemp("clip") / "theirs")
+
+
+@pytest.fixture(scope="module")
+def encoder(folder):
+    return vlp_jax.load(f"hf:{folder}", batch_size=8)
+
+
+def test_it_is_the_model_of_the_endpoint(folder, encoder):
+    expected = proof.ours(endpoints.read(f"hf:{folder}"))
+    pictures, texts = proof.samples()
+    assert len(texts) > 8  # more than one batch
+    found = encoder.encode_image(pictures), encoder.encode_text(texts)
+    np.testing.assert_allclose(found[0], expected.image, atol=1e-5)
+    np.testing.assert_allclose(found[1], expected.text, atol=1e-5)
+    assert found[0].dtype == np.float32 and found[0].shape == (len(pictures), 12)
+    np.testing.assert_allclose(np.linalg.norm(found[1], axis=1), 1, rtol=1e-5)
+    assert encoder.name == "theirs"
+    assert abs(encoder.logit_scale - np.exp(2.0)) < 1e-4 and encoder.logit_bias == 0
+
+
+def test_a_bias_of_the_logits(tmp_path):
+    found = vlp_jax.load(f"hf:{save(siglip(), tmp_path)}")
+    assert found.logit_bias == -2 and abs(found.logit_scale - np.exp(1.5)) < 1e-4
+
+
+def test_every_form_of_a_picture(encoder, tmp_path):
+    picture = proof.samples()[0][0]
+    image, path = Image.fromarray(picture), tmp_path / "a.png"
+    image.save(path)
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    forms = [picture, image, path, str(path), path.read_bytes(), content.getvalue()]
+    (expected,) = encoder.encode_image(picture)
+    for form in forms:
+        found = encoder.encode_image(form)
+        assert found.shape == (1, 12)
+        np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(
+        encoder.encode_image(form for form in forms), [expected] * 6, atol=1e-6
+    )
+    batch = np.stack([picture, picture[::-1]])
+    found = encoder.encode_image(batch)
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    assert np.abs(found[1] - expected).max() > 1e-3
+
+
+def test_one_string_several_and_none(encoder):
+    (one,) = encoder.encode_text("a cat")
+    both = encoder.encode_text(("a dog", "a cat"))
+    np.testing.assert_allclose(both[1], one, atol=1e-6)
+    assert encoder.encode_text([]).shape == encoder.encode_image([]).shape == (0, 12)
+    shown = encoder.encode_text(["a cat"] * 9, progress=True)
+    np.testing.assert_allclose(shown, [one] * 9, atol=1e-6)
+
+
+def refused(function, *said):
+    with pytest.raises(ConfigError) as error:
+        function()
+    assert short(error)
+    missing = [words for words in said if words not in str(error.value)]
+    assert not missing, f"{missing} not in: {error.value}"
+
+
+def test_what_cannot_be_encoded_is_named(encoder, tmp_path):
+    good, gone = proof.samples()[0][0], tmp_path / "gone.png"
+    (tmp_path / "text.png").write_text("no picture")
+    encode = encoder.encode_image
+    refused(lambda: encode([good] * 9 + [gone]), "picture 9", str(gone), "No such file")
+    refused(lambda: encode(tmp_path / "text.png"), "picture 0", "text.png", "used")
+    refused(lambda: encode([good, b""]), "picture 1 cannot be used: image_empty")
+    refused(lambda: encode(good.astype(float)), "picture 0", "expected uint8")
+    refused(lambda: encoder.encode_text(["a", 3]), "got 3; expected strings")
+
+
+def test_an_endpoint_that_is_not_there(tmp_path):
+    refused(lambda: vlp_jax.load(str(tmp_path / "x")), "no checkpoint at", "/x")
+    refused(lambda: vlp_jax.load("hff:x"), "'hff:x' is no endpoint")
+
+
+def test_the_package_begins_without_jax():
+    code = "import sys, vlp_jax; assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        vlp_jax.lode  # noqa: B018

@@ -1,0 +1,210 @@
+"""Endpoints: how they are named, what they hold, whole or not at all."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.end_to_end.outcomes import fingerprint
+from tests.porting.tiny_models import (
+    MODELS,
+    assert_same_bits,
+    change_json,
+    clip,
+    save,
+    short,
+    tokenizer,
+)
+from tests.saved_runs import saved
+from vlp_jax import endpoints, portable
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.porting import hf
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def there(kind, tmp_path_factory):
+    """The folder that transformers wrote, of a CLIP and of a SigLIP."""
+    return save(MODELS[kind](), tmp_path_factory.mktemp(kind) / "theirs")
+
+
+@pytest.fixture(scope="module")
+def model(there):
+    return endpoints.read(f"hf:{there}")
+
+
+def refused(function, *said):
+    with pytest.raises(ConfigError) as error:
+        function()
+    assert short(error)
+    missing = [words for words in said if words not in str(error.value)]
+    assert not missing, f"{missing} not in: {error.value}"
+
+
+def test_names():
+    assert endpoints.split("hf:some/folder") == ("hf", "some/folder")
+    assert endpoints.split("open_clip:C:/x") == ("open_clip", "C:/x")
+    assert endpoints.split("runs/x", "vlp") == ("vlp", "runs/x")
+    assert endpoints.split("/runs/a:b", "vlp") == ("vlp", "/runs/a:b")
+
+
+@pytest.mark.parametrize("name", ["runs/x", "hff:runs/x", "HF:runs/x", ""])
+def test_names_without_a_known_format(name):
+    refused(lambda: endpoints.split(name), repr(name), "hf:DIR", "open_clip:DIR")
+
+
+def test_a_misspelt_format_is_no_path():
+    refused(lambda: endpoints.read("hff:runs/x"), "'hff:runs/x' is no endpoint")
+    refused(lambda: endpoints.read("hf:"), "names no folder; give hf:DIR")
+
+
+def assert_same_model(found, expected):
+    assert_same_bits(found.parameters, expected.parameters)
+    for key, value in expected.description.model.items():
+        assert found.description.model[key] == value, key
+    assert found.description.tokens == expected.description.tokens
+    for one, other in zip(
+        found.tokenizer(["a red", "x " * 40, ""]),
+        expected.tokenizer(["a red", "x " * 40, ""]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_from_transformers_to_ours_and_back(there, model, tmp_path):
+    """Every file of weights and settings that is written twice is the same."""
+    endpoints.write(f"vlp:{tmp_path / 'ours'}", model)
+    ours = endpoints.read(f"vlp:{tmp_path / 'ours'}")
+    assert_same_model(ours, model)
+    assert ours.description == model.description
+    for name in ("one", "two"):
+        endpoints.write(f"hf:{tmp_path / name}", model)
+    one, two = (fingerprint(tmp_path / name) for name in ("one", "two"))
+    assert one == two
+    again = endpoints.read(f"hf:{tmp_path / 'one'}")
+    assert_same_model(again, model)
+    theirs = fingerprint(there)
+    same = {name for name in one if one[name] == theirs.get(name)}
+    assert same >= {"preprocessor_config.json", "tokenizer.json"}
+    assert one.keys() == theirs.keys()
+
+
+def test_a_run_becomes_an_endpoint_with_its_step(tmp_path):
+    run, _ = saved(tmp_path / "run", 5, name="mine", model__text__pool="first_eos")
+    run.store.close()
+    found = endpoints.read(str(tmp_path / "run"))
+    assert (found.name, found.step) == ("mine", 5)
+    endpoints.write(f"vlp:{tmp_path / 'copy'}", found)
+    copy = endpoints.read(f"vlp:{tmp_path / 'copy'}")
+    assert (copy.name, copy.step) == ("mine", 5)
+    assert_same_model(copy, found)
+    average = endpoints.read(str(tmp_path / "run"), "ema")
+    path = "image/class_token"
+    assert (average.parameters[path] != found.parameters[path]).any()
+
+
+def test_a_target_that_is_there(model, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for form in endpoints.FORMATS:
+        target = f"{form}:{tmp_path / 'mine'}"
+        refused(lambda: endpoints.write(target, model), "is there already", "another")  # noqa: B023
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["hf", "vlp"])
+def test_a_folder_that_cannot_be_made(model, tmp_path, form):
+    (tmp_path / "file").touch()
+    target = f"{form}:{tmp_path / 'file' / 'new'}"
+    refused(lambda: endpoints.write(target, model), "cannot be written", str(tmp_path))
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError])
+def test_whole_or_not_at_all(model, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(endpoints, "save_standalone", fail)
+    with pytest.raises(ConfigError if isinstance(error, OSError) else KeyError) as e:
+        endpoints.write(f"hf:{tmp_path / 'new'}", model)
+    assert not isinstance(error, OSError) or "No space left" in str(e.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_format_cannot_say_leaves_nothing(model, tmp_path):
+    settings = dict(model.description.model)
+    other = portable.from_settings(
+        "mine",
+        settings | {"image": settings["image"]},
+        model.description.preprocessing,
+        model.tokenizer,
+        model.parameters,
+    )
+    other.config.model.text.pool = "largest" if settings["logit_bias_init"] else "last"
+    refused(lambda: endpoints.write(f"hf:{tmp_path / 'new'}", other), "pool")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_set_of_weights(there):
+    refused(lambda: endpoints.read(f"hf:{there}", "ema"), "one set", "'ema'")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    gone = tmp_path / "gone"
+    refused(lambda: endpoints.read(f"hf:{gone}"), str(gone), "config.json")
+    refused(lambda: endpoints.read(f"open_clip:{gone}"), "open_clip_config.json")
+    refused(lambda: endpoints.read(f"vlp:{gone}"), "no checkpoint at", str(gone))
+
+
+# ---- parts of a folder that belong to different models
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save(clip(), tmp_path / "theirs")
+
+
+def test_no_tokenizer(folder):
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    refused(lambda: endpoints.read(f"hf:{folder}"), "tokenizer", str(folder))
+
+
+def test_a_tokenizer_of_another_vocabulary(folder):
+    larger = Tokenizer.train(["some other words"] * 9, 290, 16)
+    larger.save(folder)
+    said = f"{larger.vocab_size} tokens and the model {tokenizer().vocab_size}"
+    refused(lambda: endpoints.read(f"hf:{folder}"), said)
+
+
+def test_a_tokenizer_with_another_end(folder):
+    """transformers would pool at a token that no text has."""
+    change_json(folder / "config.json", text_config__eos_token_id=7)
+    refused(
+        lambda: endpoints.read(f"hf:{folder}"), "at the token 7", "ends them with 3"
+    )
+    change_json(folder / "config.json", text_config__eos_token_id=2)  # largest id
+    assert endpoints.read(f"hf:{folder}").model().text.pool == "largest_id"
+
+
+def test_another_end_for_open_clip(folder, tmp_path):
+    there = endpoints.write(
+        f"open_clip:{tmp_path / 'there'}", endpoints.read(f"hf:{folder}")
+    )
+    config = there / "open_clip_config.json"
+    assert json.loads(config.read_text())["model_cfg"]["text_cfg"]["eos_id"] == 3
+    change_json(config, model_cfg__text_cfg__eos_id=None)
+    refused(lambda: endpoints.read(f"open_clip:{there}"), "at the token 2")
+
+
+def test_weights_of_another_model(folder, tmp_path):
+    other = save(clip(vision=dict(hidden_size=12)), tmp_path / "other")
+    (folder / "model.safetensors").write_bytes(
+        (other / "model.safetensors").read_bytes()
+    )
+    refused(lambda: endpoints.read(f"hf:{folder}"), "(expected [24], got [12])")
+    assert hf.read(other)[0]["image"]["width"] == 12

@@ -1,0 +1,185 @@
+"""Endpoints FORMAT:PATH, where a model is read from or written to.
+
+vlp:DIR         a workdir (its newest step), a step, or an imported checkpoint
+hf:DIR          the folder that transformers' from_pretrained loads, or a hub name
+open_clip:DIR   open_clip_config.json and open_clip_model.safetensors
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from vlp_jax import trained
+from vlp_jax.checkpoint import description
+from vlp_jax.checkpoint.imported import write_imported
+from vlp_jax.checkpoint.steps import read_checkpoint
+from vlp_jax.checkpoint.storage import WEIGHTS, check_kept
+from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import lookup
+from vlp_jax.data.standalone_tokenizer import save_standalone
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.portable import Portable, from_settings, read_parameters
+from vlp_jax.porting import big_vision, hf, hub, open_clip, programs
+
+
+def split(endpoint: str, default: str | None = None) -> tuple[str, str]:
+    """('hf', 'DIR') of 'hf:DIR'; a path without a format is of the default one."""
+    kind, colon, path = endpoint.partition(":")
+    if not colon or kind not in FORMATS:
+        if default is not None and not (colon and kind.isidentifier()):
+            return default, endpoint
+        known = ", ".join(f"{name}:DIR" for name in FORMATS)
+        raise ConfigError(f"{endpoint!r} is no endpoint; expected one of {known}")
+    if not path:
+        raise ConfigError(f"{endpoint!r} names no folder; give {kind}:DIR")
+    return kind, path
+
+
+def read(
+    endpoint: str, weights: str = "model", tokenizer: str | None = None
+) -> Portable:
+    """The model at an endpoint.
+
+    weights: model or ema, where we wrote it. tokenizer: a folder or hub name, where the
+    endpoint has none of its own.
+    """
+    kind, path = split(endpoint, "vlp")
+    if kind == "vlp":
+        return _read_vlp(path, weights)
+    if weights != "model":
+        raise ConfigError(f"{endpoint} has one set of weights; leave out {weights!r}")
+    return lookup(READ, kind, "format that is read")(path, tokenizer)
+
+
+def write(endpoint: str, model: Portable) -> Path:
+    """Writes a model, whole or not at all; the folder must not be there yet."""
+    kind, path = split(endpoint)
+    folder = Path(path).expanduser().absolute()
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already; name another folder")
+    lookup(WRITE, kind, "format that is written")(folder, model)
+    return folder
+
+
+def _read_vlp(path: str, weights: str) -> Portable:
+    lookup(WEIGHTS, weights, "weights")
+
+    def read(folder: Path) -> Portable:
+        check_kept(folder, weights)
+        config = trained.for_any_machine(trained.checkpoint_config(folder))
+        return Portable(
+            config.name or "vlp_jax",
+            config,
+            trained.saved_tokenizer(folder, config),
+            read_parameters(folder, weights),
+            description.read_json(folder, trained.PROGRESS)["step"],
+        )
+
+    return read_checkpoint(path, read)
+
+
+def _write_vlp(folder: Path, model: Portable) -> None:
+    config = json.loads(model.config.to_json_best_effort())
+    with tempfile.TemporaryDirectory() as name:
+        model.tokenizer.save(name)
+        tokenizer = description.read_folder(name)
+    files = {f"{trained.TOKENIZER}/{name}": data for name, data in tokenizer.items()}
+    files[trained.CONFIG] = description.to_json(config)
+    files[trained.PROGRESS] = description.to_json({"step": model.step})
+    write_imported(folder, {"params": trees.unflatten(model.parameters)}, files)
+
+
+def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portable:
+    """Of porting/hf.py or porting/open_clip.py."""
+    folder = hub.folder_of(path)
+    if not folder.is_dir():
+        raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
+    settings, preprocessing, parameters = form.read(folder)
+    words = Tokenizer.load(tokenizer or str(folder), form.text_length(folder))
+    end = form.end_of_text(folder)
+    if end not in (None, words.eos_id):
+        raise ConfigError(
+            f"{path}: the model pools texts at the token {end}, and its tokenizer ends "
+            f"them with {words.eos_id}; they belong to different models"
+        )
+    name = Path(path).name
+    return from_settings(name, settings, preprocessing, words, parameters)
+
+
+def _read_big_vision(path: str, tokenizer: str | None) -> Portable:
+    if tokenizer is None:
+        raise ConfigError(
+            f"{path} comes without a tokenizer; name it, as --tokenizer="
+            "google/siglip-base-patch16-224 or a folder of it"
+        )
+    settings, preprocessing, parameters, length = big_vision.read(
+        Path(path).expanduser()
+    )
+    words = Tokenizer.load(tokenizer, length, canonicalise="siglip")
+    return from_settings(Path(path).stem, settings, preprocessing, words, parameters)
+
+
+def _write_foreign(form: ModuleType, folder: Path, model: Portable) -> None:
+    form.check(model.description)
+    with _whole(folder) as half:
+        form.write(half, model.description, model.parameters)
+        sees_mask = model.config.model.text.pool != "last"
+        save_standalone(model.tokenizer, half, sees_mask)
+
+
+def _write_programs(folder: Path, model: Portable) -> None:
+    module = model.model()
+
+    def encode(method: str):
+        return lambda params, *x: module.apply({"params": params}, *x, method=method)
+
+    encoders = encode("encode_image"), encode("encode_text")
+    with _whole(folder) as half:
+        programs.write(half, model.description, model.parameters, *encoders)
+        save_standalone(model.tokenizer, half, sees_mask=True)
+
+
+class _whole:
+    """A folder under another name, renamed when everything is in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.half = folder.with_name(f".{folder.name}.{os.getpid()}")
+
+    def __enter__(self) -> Path:
+        try:
+            self.half.mkdir(parents=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.folder} cannot be written: {error.strerror}; name another"
+            ) from None
+        return self.half
+
+    def __exit__(self, kind, error, _) -> None:
+        if kind is None:
+            self.half.rename(self.folder)
+        shutil.rmtree(self.half, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise ConfigError(
+                f"{self.folder} cannot be written: {error.strerror}"
+            ) from None
+
+
+READ: dict[str, Callable[[str, str | None], Portable]] = {
+    "hf": partial(_read_foreign, hf),
+    "open_clip": partial(_read_foreign, open_clip),
+    "big_vision": _read_big_vision,
+}
+WRITE: dict[str, Callable[[Path, Portable], None]] = {
+    "vlp": _write_vlp,
+    "hf": partial(_write_foreign, hf),
+    "open_clip": partial(_write_foreign, open_clip),
+    "export": _write_programs,
+}
+FORMATS = tuple(dict.fromkeys(("vlp", *READ, *WRITE)))

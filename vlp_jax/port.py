@@ -1,0 +1,85 @@
+"""Turns a model from one format into another, and proves that nothing changed.
+
+python -m vlp_jax.port --source=vlp:runs/quickstart --target=hf:exports/quickstart
+Formats: vlp (ours), hf (transformers), open_clip; as a source also big_vision (.npz),
+as a target export (programs that run without this package).
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from vlp_jax import cli
+from vlp_jax.core.errors import ConfigError, RunError
+from vlp_jax.core.logs import say
+
+flags.DEFINE_string("source", None, "FORMAT:DIR of the model, such as vlp:runs/x.")
+flags.DEFINE_string("target", None, "FORMAT:DIR to write, which is not there yet.")
+flags.DEFINE_string("tokenizer", None, "Its folder or name, if the source has none.")
+flags.DEFINE_string("upload", None, "ORG/NAME on the hub, to upload the export to.")
+flags.DEFINE_bool("private", True, "Whether a repository that is made is private.")
+flags.DEFINE_string("weights", "model", "model, or ema where the run kept one.")
+
+NEXT = {
+    "vlp": "python -m vlp_jax.evaluate --config=configs/evaluate/image_folder.py "
+    "--config.data.root=DIR --checkpoint={folder} --output={folder}-eval",
+    "hf": 'python -c "from transformers import AutoModel; '
+    "AutoModel.from_pretrained('{folder}')\"",
+    "export": "python {folder}/serve.py",
+    "open_clip": 'python -c "import open_clip; '
+    "open_clip.create_model_and_transforms('local-dir:{folder}')\"",
+}
+
+
+def main() -> None:
+    source, target = flags.FLAGS.source, flags.FLAGS.target
+    if source is None or target is None:
+        raise ConfigError(
+            "port needs where from and where to: --source=vlp:runs/quickstart "
+            "--target=hf:exports/quickstart"
+        )
+    from vlp_jax import endpoints, proof
+    from vlp_jax.core import trees
+    from vlp_jax.porting import card, hub
+
+    kind, _ = endpoints.split(target)
+    if flags.FLAGS.upload is not None:
+        hub.check_name(flags.FLAGS.upload)
+    say(f"vlp_jax.port  {source} -> {target}", style="bold")
+    model = endpoints.read(source, flags.FLAGS.weights, flags.FLAGS.tokenizer)
+    say(f"  model     {model.name}, {trees.count(model.parameters):,} parameters")
+    folder = endpoints.write(target, model)
+    proofs = _of_source(source, model) + proof.prove(kind, folder, model)
+    for found in proofs:
+        say("  proof     " + "; ".join(found.lines()))
+    if kind in proof.SIDES:
+        if proofs[-1:] == [] or proofs[-1].side != proof.SIDES[kind]:
+            say(f"  proof     {kind} was not run: it, or torch, is not installed here")
+        card.write(folder, kind, model.name, source, [p.lines() for p in proofs])
+    if not all(found.holds for found in proofs):
+        raise RunError(
+            f"the two sides do not agree; {folder} is kept to be looked at, do not use "
+            "it"
+        )
+    if flags.FLAGS.upload is not None:
+        address = hub.upload(folder, flags.FLAGS.upload, flags.FLAGS.private)
+        say(f"  uploaded  {address}")
+    say("Next:")
+    say(f"  {NEXT[kind].format(folder=folder)}", style="bold")
+
+
+def _of_source(source: str, model) -> list:
+    """That a foreign model was read as its own library reads it, where that can."""
+    from vlp_jax import endpoints, proof
+
+    kind, path = endpoints.split(source, "vlp")
+    folder = Path(path).expanduser()
+    try:
+        return proof.against(kind, folder, model) if folder.is_dir() else []
+    except RunError as error:  # such as without a tokenizer
+        say(f"  proof     not of the source: {error}")
+        return []
+
+
+if __name__ == "__main__":
+    cli.run(main)

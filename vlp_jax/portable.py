@@ -1,0 +1,115 @@
+"""A model outside of any format: what every endpoint is read into and written from."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from vlp_jax import build, recipe
+from vlp_jax.checkpoint.storage import restore_parameters, saved_parameters
+from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.models.predictor import ModelPredictor
+from vlp_jax.models.vlm import TwoTower
+from vlp_jax.porting.description import Description, Tokens
+from vlp_jax.porting.weights import Arrays, check_shapes
+
+
+@dataclasses.dataclass(frozen=True)
+class Portable:
+    """config: a resolved recipe, of which model, preprocessing and tokenizer count.
+
+    parameters: {path: float32 array}. name: for people. step: of training.
+    """
+
+    name: str
+    config: ConfigDict
+    tokenizer: Tokenizer
+    parameters: Arrays
+    step: int = 0
+
+    @property
+    def description(self) -> Description:
+        """The model as the tables of porting/ see it."""
+        tokenizer, config = self.tokenizer, self.config
+        tokens = Tokens(
+            vocab_size=tokenizer.vocab_size,
+            length=tokenizer.length,
+            eos_id=tokenizer.eos_id,
+            bos_id=tokenizer.bos_id,
+            pad_id=tokenizer.pad_id,
+            canonicalise=tokenizer.canonicalise,
+        )
+        model = json.loads(config.model.to_json_best_effort())
+        return Description(model, build.keywords(config.preprocessing), tokens)
+
+    def model(self) -> TwoTower:
+        preprocessing = build.make_preprocessing(self.config)
+        return build.make_model(self.config, preprocessing, self.tokenizer)
+
+    def check(self) -> None:
+        """ConfigError unless the parameters are those of the model."""
+        rows, known = (
+            len(self.parameters["text/token_embedding"]),
+            self.tokenizer.vocab_size,
+        )
+        if rows != known:
+            raise ConfigError(
+                f"the tokenizer of {self.name} has {known:,} tokens and the model "
+                f"{rows:,} token embeddings; they belong to different models"
+            )
+        size = self.config.preprocessing.image_size
+        init = build.init_function(self.model(), size, self.tokenizer.length)
+        shapes = jax.eval_shape(init, jax.random.key(0))
+        check_shapes(self.parameters, trees.flatten(shapes["params"]))
+
+    def predictor(self, mesh, batch_size: int) -> ModelPredictor:
+        everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        params = jax.device_put(trees.unflatten(self.parameters), everywhere)
+        return ModelPredictor(
+            self.model(),
+            {"params": params},
+            build.make_preprocessing(self.config),
+            self.tokenizer,
+            mesh,
+            batch_size,
+        )
+
+
+def from_settings(
+    name: str,
+    model: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    parameters: Arrays,
+) -> Portable:
+    """A model that comes from elsewhere, as if a recipe of ours had described it."""
+    config = recipe.pretraining()
+    config.name = name
+    model = dict(model)
+    for tower in ("image", "text"):
+        config.model[tower].update(model.pop(tower))
+    config.model.update(model)
+    config.preprocessing.update(dict(preprocessing))
+    config.tokenizer.length = tokenizer.length
+    config.tokenizer.canonicalise = tokenizer.canonicalise
+    found = Portable(name, build.resolved(config), tokenizer, parameters)
+    found.check()
+    return found
+
+
+def read_parameters(folder: Path, weights: str) -> Arrays:
+    """All parameters of a checkpoint of ours as NumPy arrays."""
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    like = {
+        path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here)
+        for path, x in saved_parameters(folder, weights).items()
+    }
+    found = restore_parameters(folder, weights, like)
+    return {path: np.asarray(array) for path, array in found.items()}

@@ -1,0 +1,66 @@
+"""The model card of an export: where it comes from, how to use it, what was proved."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+USE = {
+    "hf": """\
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+model = AutoModel.from_pretrained("DIR")
+tokenizer = AutoTokenizer.from_pretrained("DIR")
+processor = AutoImageProcessor.from_pretrained("DIR")
+texts = tokenizer(["a cat", "a dog"], padding="max_length", truncation=True,
+                  return_tensors="pt")
+images = processor([Image.open("picture.jpg")], return_tensors="pt")
+print(model(**texts, **images).logits_per_image.softmax(dim=-1))
+""",
+    "open_clip": """\
+import open_clip, torch
+from PIL import Image
+
+model, _, prepare = open_clip.create_model_and_transforms("local-dir:DIR")
+tokenizer = open_clip.get_tokenizer("local-dir:DIR")
+image = model.eval().encode_image(prepare(Image.open("picture.jpg"))[None])
+text = model.encode_text(tokenizer(["a cat", "a dog"]))
+print(torch.nn.functional.cosine_similarity(image, text))
+""",
+    "export": """\
+from PIL import Image
+from serve import Model  # lies in this folder
+
+model = Model("DIR")
+image = model.encode_image([Image.open("picture.jpg")])
+text = model.encode_text(["a cat", "a dog"])
+print(model.scale * image @ text.T + model.bias)
+""",
+}
+LIBRARY = {"hf": "transformers", "open_clip": "open_clip", "export": "jax"}
+
+
+def write(
+    folder: Path, kind: str, name: str, source: str, proofs: Sequence[Sequence[str]]
+) -> None:
+    """README.md with the header that hubs read."""
+    proved = "\n".join(f"- {'; '.join(lines)}" for lines in proofs)
+    text = f"""\
+---
+library_name: {LIBRARY[kind]}
+pipeline_tag: zero-shot-image-classification
+tags: [vlp_jax]
+---
+# {name}
+
+Trained with vlp_jax and written by `python -m vlp_jax.port` from `{source}`.
+
+```python
+{USE[kind]}```
+
+## What was compared
+
+The same pictures and captions were encoded before and after:
+
+{proved}
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")

@@ -1,0 +1,81 @@
+"""All of a two-tower model but its weights, by our names, and what families are."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.porting.weights import Rule
+
+Settings = dict[str, Any]
+Key, Value = TypeVar("Key"), TypeVar("Value")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """What a model knows of its tokenizer."""
+
+    vocab_size: int
+    length: int
+    eos_id: int
+    bos_id: int | None = None
+    pad_id: int | None = None
+    canonicalise: str = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """model: the settings of config.model; preprocessing: those of that name."""
+
+    model: Settings
+    preprocessing: Settings
+    tokens: Tokens
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Models of one architecture in one foreign format.
+
+    kinds: the (image, text) towers of ours that it has.
+    rules: our model settings -> its table of weights.
+    write: Description -> their config; ConfigError for what they cannot express.
+    read: their config -> our model settings; ConfigError for what we lack.
+    ignored: patterns of keys without weights.
+    """
+
+    kinds: tuple[str, str]
+    rules: Callable[[Settings], list[Rule]]
+    write: Callable[[Description], Settings]
+    read: Callable[[Settings], Settings]
+    ignored: tuple[str, ...] = ()
+
+
+def family_of(table: Mapping[str, Family], model: Settings, what: str) -> Family:
+    """The family of a table that has the towers of a model."""
+    kinds = (model["image"]["kind"], model["text"]["kind"])
+    for family in table.values():
+        if family.kinds == kinds:
+            return family
+    known = "; ".join(" with ".join(family.kinds) for family in table.values())
+    raise ConfigError(
+        f"{what} has no place for the towers {' with '.join(kinds)}; it has some for: "
+        f"{known}"
+    )
+
+
+def translated(names: Mapping[Key, Value], value: Key, what: str) -> Value:
+    """The other side's name for a value, or a ConfigError."""
+    if value not in names:
+        known = ", ".join(map(str, names))
+        raise ConfigError(f"{what} is {value!r}, which has no equal there ({known})")
+    return names[value]
+
+
+def refuse_unless(holds: bool, said: str) -> None:
+    if not holds:
+        raise ConfigError(said)
+
+
+def hidden_width(tower: Settings) -> int:
+    """Between the two maps of a tower's MLPs."""
+    return round(tower["width"] * tower["mlp_ratio"])

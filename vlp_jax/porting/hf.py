@@ -1,0 +1,82 @@
+"""The folder that transformers' from_pretrained loads."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import lookup
+from vlp_jax.porting import hf_clip, hf_siglip, pictures
+from vlp_jax.porting.description import Description, Settings, family_of
+from vlp_jax.porting.files import (
+    read_json,
+    read_safetensors,
+    write_json,
+    write_safetensors,
+)
+from vlp_jax.porting.weights import Arrays, to_ours, to_theirs
+
+CONFIG, PICTURES = "config.json", "preprocessor_config.json"
+WEIGHTS = "model.safetensors"
+
+# By the model_type of a config.json.
+FAMILIES = {"clip": hf_clip.FAMILY, "siglip": hf_siglip.FAMILY}
+
+
+def check(description: Description) -> None:
+    """ConfigError for what transformers cannot express, before anything is written."""
+    family_of(FAMILIES, description.model, "transformers").write(description)
+
+
+def write(folder: Path, description: Description, parameters: Arrays) -> None:
+    """Everything but the tokenizer; `folder` is there and empty."""
+    family = family_of(FAMILIES, description.model, "transformers")
+    weights = to_theirs(family.rules(description.model), parameters)
+    write_json(folder / CONFIG, family.write(description) | {"dtype": "float32"})
+    write_json(folder / PICTURES, pictures.write_hf(description.preprocessing))
+    write_safetensors(folder / WEIGHTS, weights)
+
+
+def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
+    """(our model settings, our preprocessing, {our path: array}) of a folder."""
+    config = _whole_config(folder)
+    family = lookup(FAMILIES, config["model_type"], "model_type of config.json")
+    model = family.read(config)
+    weights = read_safetensors(folder, WEIGHTS)
+    parameters = to_ours(family.rules(model), weights, family.ignored)
+    preprocessing = pictures.read_hf(read_json(folder / PICTURES))
+    expected = config["vision_config"]["image_size"]
+    if preprocessing["image_size"] != expected:
+        raise ConfigError(
+            f"{folder}: {PICTURES} makes pictures of {preprocessing['image_size']} "
+            f"pixels and {CONFIG} expects {expected}; they belong to other models"
+        )
+    return model, preprocessing, {k: np.asarray(v) for k, v in parameters.items()}
+
+
+def text_length(folder: Path) -> int:
+    return _whole_config(folder)["text_config"]["max_position_embeddings"]
+
+
+def end_of_text(folder: Path) -> int | None:
+    """The token at which texts are pooled, where that is by its id."""
+    config = _whole_config(folder)
+    text = FAMILIES[config["model_type"]].read(config)["text"]
+    by_id = text.get("pool") == "first_eos"
+    return config["text_config"]["eos_token_id"] if by_id else None
+
+
+def _whole_config(folder: Path) -> Settings:
+    """config.json with transformers' defaults for what it leaves out."""
+    from transformers import AutoConfig
+
+    given = read_json(folder / CONFIG)
+    kind = given.get("model_type", "")
+    lookup(FAMILIES, kind, f"model_type in {folder / CONFIG}")
+    try:
+        return AutoConfig.for_model(
+            **given if "model_type" in given else {"model_type": kind}
+        ).to_dict()
+    except Exception as error:  # what checks it raises errors of several packages
+        said = " ".join(str(error).split())[:200]
+        raise ConfigError(f"{folder / CONFIG} is not valid: {said}") from None

@@ -1,0 +1,82 @@
+"""The folder that open_clip loads as local-dir:, or that its hub repositories hold."""
+
+from pathlib import Path
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.porting import open_clip_clip, open_clip_siglip, pictures
+from vlp_jax.porting.description import Description, Family, Settings, family_of
+from vlp_jax.porting.files import (
+    read_json,
+    read_safetensors,
+    write_json,
+    write_safetensors,
+)
+from vlp_jax.porting.weights import Arrays, to_ours, to_theirs
+
+CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+
+# Which of them a config describes, _family says.
+FAMILIES = {"clip": open_clip_clip.FAMILY, "siglip": open_clip_siglip.FAMILY}
+
+# What open_clip's classes take where a config says nothing.
+VISION = {"layers": 12, "width": 768, "patch_size": 16, "image_size": 224}
+TEXT = {"layers": 12, "width": 512, "heads": 8, "context_length": 77, "eos_id": 2}
+
+
+def check(description: Description) -> None:
+    """ConfigError for what open_clip cannot express, before anything is written."""
+    family_of(FAMILIES, description.model, "open_clip").write(description)
+
+
+def write(folder: Path, description: Description, parameters: Arrays) -> None:
+    """Everything but the tokenizer; `folder` is there and empty."""
+    family = family_of(FAMILIES, description.model, "open_clip")
+    config = {
+        "model_cfg": family.write(description),
+        "preprocess_cfg": pictures.write_open_clip(description.preprocessing),
+    }
+    weights = to_theirs(family.rules(description.model), parameters)
+    write_json(folder / CONFIG, config)
+    write_safetensors(folder / WEIGHTS, weights)
+
+
+def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
+    """(our model settings, our preprocessing, {our path: array}) of a folder."""
+    config = _whole_config(folder)
+    family = _family(config)
+    model = family.read(config["model_cfg"])
+    weights = read_safetensors(folder, WEIGHTS)
+    size = config["model_cfg"]["vision_cfg"]["image_size"]
+    if isinstance(size, list) and len(set(size)) > 1:
+        raise ConfigError(f"{folder / CONFIG}: image_size is {size}; expected a square")
+    size = size[0] if isinstance(size, list) else size
+    preprocessing = pictures.read_open_clip(config.get("preprocess_cfg", {}), size)
+    parameters = to_ours(family.rules(model), weights, family.ignored)
+    return model, preprocessing, parameters
+
+
+def text_length(folder: Path) -> int:
+    return _whole_config(folder)["model_cfg"]["text_cfg"]["context_length"]
+
+
+def end_of_text(folder: Path) -> int | None:
+    """The token at which texts are pooled, where that is by its id."""
+    text = _whole_config(folder)["model_cfg"]["text_cfg"]
+    return text["eos_id"] if text.get("pool_type") == "eos" else None
+
+
+def _whole_config(folder: Path) -> Settings:
+    config = read_json(folder / CONFIG)
+    model = config.get("model_cfg")
+    if not isinstance(model, dict) or not {"vision_cfg", "text_cfg"} <= model.keys():
+        raise ConfigError(
+            f"{folder / CONFIG} has no model_cfg with vision_cfg and text_cfg"
+        )
+    vision, text = VISION | model["vision_cfg"], TEXT | model["text_cfg"]
+    return config | {"model_cfg": model | {"vision_cfg": vision, "text_cfg": text}}
+
+
+def _family(config: Settings) -> Family:
+    """timm's towers are SigLIP's, as far as they are known."""
+    is_timm = bool(config["model_cfg"]["vision_cfg"].get("timm_model_name"))
+    return FAMILIES["siglip" if is_timm else "clip"]

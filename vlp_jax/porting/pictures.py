@@ -1,0 +1,123 @@
+"""How pictures are prepared, in transformers' words and in open_clip's.
+
+Where the shortest edge is resized and the centre cut out, open_clip rounds as we do and
+transformers towards zero, one pixel beside for some sizes ('shortest_floor'). Neither
+has a word for the other's rounding: what is written is then read back as the other.
+"""
+
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.porting.description import Settings, refuse_unless, translated
+
+RESAMPLE = {"bicubic": 3, "bilinear": 2}  # as Pillow numbers them
+INTERPOLATIONS = {name: name for name in RESAMPLE}  # open_clip's names
+# Whether transformers cuts out the centre; open_clip's names, and what they are here.
+CROPS = {"shortest": True, "shortest_floor": True, "squash": False}
+RESIZE_MODES = {
+    "shortest": "shortest",
+    "shortest_floor": "shortest",
+    "squash": "squash",
+}
+RESIZES = {"shortest": "shortest", "squash": "squash"}
+SCALE = 1 / 255  # of pixels, before the mean is subtracted
+# What open_clip does where its config says nothing.
+OPEN_CLIP = {
+    "resize_mode": "shortest",
+    "interpolation": "bicubic",
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+}
+
+
+def write_hf(preprocessing: Settings) -> Settings:
+    """preprocessor_config.json."""
+    size = preprocessing["image_size"]
+    square = {"height": size, "width": size}
+    common = {
+        "do_resize": True,
+        "resample": translated(RESAMPLE, preprocessing["interpolation"], "resampling"),
+        "do_rescale": True,
+        "rescale_factor": SCALE,
+        "do_normalize": True,
+        "image_mean": list(preprocessing["mean"]),
+        "image_std": list(preprocessing["std"]),
+        "do_convert_rgb": True,
+    }
+    if not translated(CROPS, preprocessing["resize"], "resize"):
+        return common | {
+            "image_processor_type": "SiglipImageProcessor",
+            "size": square,
+        }
+    return common | {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": size},
+        "do_center_crop": True,
+        "crop_size": square,
+    }
+
+
+def read_hf(config: Settings) -> Settings:
+    """Our preprocessing; ConfigError for what it cannot do."""
+    said = "preprocessor_config.json"
+    for step in ("do_resize", "do_rescale", "do_normalize"):
+        if not config.get(step, True):
+            raise ConfigError(f"{said} has {step}=false, which is not supported")
+    factor = config.get("rescale_factor", SCALE)
+    refuse_unless(
+        abs(factor - SCALE) < 1e-6,
+        f"{said} has rescale_factor={factor}; expected 1/255",
+    )
+    size, crop = config.get("size"), config.get("crop_size")
+    size = {"shortest_edge": size} if isinstance(size, int) else size or {}
+    crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop or {}
+    crops = config.get("do_center_crop", bool(crop))
+    numbers = {v for v in (*size.values(), *(crop.values() if crops else ())) if v}
+    if len(numbers) != 1 or ("shortest_edge" in size) != bool(crops):
+        raise ConfigError(
+            f"{said} has size={size}, crop_size={crop if crops else None}; expected "
+            "the shortest edge with a square crop of the same size, or height = width "
+            "without a crop"
+        )
+    names = {number: name for name, number in RESAMPLE.items()}
+    return {
+        "image_size": numbers.pop(),
+        "resize": "shortest_floor" if crops else "squash",
+        "interpolation": translated(names, config.get("resample", 3), "resample"),
+        "mean": _channels(config, "image_mean", said),
+        "std": _channels(config, "image_std", said),
+    }
+
+
+def write_open_clip(preprocessing: Settings) -> Settings:
+    """preprocess_cfg of open_clip_config.json."""
+    return {
+        "size": [preprocessing["image_size"]] * 2,
+        "mode": "RGB",
+        "mean": list(preprocessing["mean"]),
+        "std": list(preprocessing["std"]),
+        "interpolation": translated(
+            INTERPOLATIONS, preprocessing["interpolation"], "interpolation"
+        ),
+        "resize_mode": translated(RESIZE_MODES, preprocessing["resize"], "resize"),
+    }
+
+
+def read_open_clip(config: Settings, image_size: int) -> Settings:
+    """image_size: of the model's config, which open_clip asks first."""
+    given, said = OPEN_CLIP | config, "preprocess_cfg"
+    return {
+        "image_size": image_size,
+        "resize": translated(RESIZES, given["resize_mode"], "resize_mode"),
+        "interpolation": translated(
+            INTERPOLATIONS, given["interpolation"], "interpolation"
+        ),
+        "mean": _channels(given, "mean", said),
+        "std": _channels(given, "std", said),
+    }
+
+
+def _channels(config: Settings, key: str, said: str) -> tuple[float, ...]:
+    """The numbers of the three channels."""
+    found = config.get(key)
+    right = isinstance(found, list | tuple) and len(found) == 3
+    refuse_unless(right, f"{said} has {key}={found}; expected three numbers")
+    return tuple(found)

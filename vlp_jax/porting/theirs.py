@@ -1,0 +1,85 @@
+"""Runs what was written as its own library does, to compare it with what we compute.
+
+The only file that needs torch; where that, or the library, is not installed, nothing
+can be compared and ImportError says so.
+"""
+
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Embeddings(NamedTuple):
+    """L2-normalised float32 [n, E] of pictures, [m, E] of texts; their ids [m, L]."""
+
+    image: np.ndarray
+    text: np.ndarray
+    tokens: np.ndarray
+
+
+def run_hf(
+    folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
+) -> Embeddings:
+    """By transformers alone, as its users load a folder."""
+    import torch
+    from PIL import Image
+    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model, report = AutoModel.from_pretrained(folder, output_loading_info=True)
+    problems = {k: sorted(v) for k, v in report.items() if v}
+    if problems:
+        raise RuntimeError(f"transformers does not load {folder} as it is: {problems}")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    processor = AutoImageProcessor.from_pretrained(folder)
+    tokens = tokenizer(
+        list(texts), padding="max_length", truncation=True, return_tensors="pt"
+    )
+    images = processor([Image.fromarray(x) for x in pictures], return_tensors="pt")
+    with torch.no_grad():
+        found = model.eval()(**tokens, pixel_values=images["pixel_values"])
+    return Embeddings(
+        _unit(found.image_embeds), _unit(found.text_embeds), tokens["input_ids"].numpy()
+    )
+
+
+def run_open_clip(
+    folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
+) -> Embeddings:
+    """By open_clip alone, as its users load a folder."""
+    import open_clip
+    import torch
+    from PIL import Image
+
+    name = f"local-dir:{folder}"
+    model, _, prepare = open_clip.create_model_and_transforms(name)
+    tokens = open_clip.get_tokenizer(name)(list(texts))
+    with torch.no_grad():
+        model.eval()
+        images = torch.stack([prepare(Image.fromarray(x)) for x in pictures])
+        image, text = model.encode_image(images), model.encode_text(tokens)
+    return Embeddings(_unit(image), _unit(text), tokens.numpy())
+
+
+def run_programs(
+    folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
+) -> Embeddings:
+    """By the loader that lies beside the programs."""
+    from PIL import Image
+
+    model = runpy.run_path(str(folder / "serve.py"))["Model"](folder)
+    image = model.encode_image([Image.fromarray(x) for x in pictures])
+    tokens = [one.ids for one in model._tokenizer.encode_batch(list(texts))]
+    return Embeddings(image, model.encode_text(texts), np.array(tokens))
+
+
+def _unit(x) -> np.ndarray:
+    x = x.float()
+    return (x / x.norm(dim=-1, keepdim=True)).numpy()
+
+
+RUN = {"hf": run_hf, "open_clip": run_open_clip, "export": run_programs}
