@@ -1,5 +1,6 @@
 """open_clip itself, in an environment of its own, with our weights."""
 
+import subprocess
 from pathlib import Path
 
 import jax

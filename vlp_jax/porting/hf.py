@@ -6,7 +6,7 @@ import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
-from vlp_jax.porting import hf_clip, hf_siglip, pictures
+from vlp_jax.porting import hf_clip, hf_dual_encoder, hf_siglip, pictures
 from vlp_jax.porting.description import Description, Settings, family_of
 from vlp_jax.porting.files import (
     read_json,
@@ -19,8 +19,13 @@ from vlp_jax.porting.weights import Arrays, to_ours, to_theirs
 CONFIG, PICTURES = "config.json", "preprocessor_config.json"
 WEIGHTS = "model.safetensors"
 
-# By the model_type of a config.json.
-FAMILIES = {"clip": hf_clip.FAMILY, "siglip": hf_siglip.FAMILY}
+# By the model_type of a config.json; dual encoders by those of their two towers.
+FAMILIES = {
+    "clip": hf_clip.FAMILY,
+    "siglip": hf_siglip.FAMILY,
+    **hf_dual_encoder.FAMILIES,
+}
+DUAL = "vision-text-dual-encoder"
 
 
 def check(description: Description) -> None:
@@ -40,7 +45,7 @@ def write(folder: Path, description: Description, parameters: Arrays) -> None:
 def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
     """(our model settings, our preprocessing, {our path: array}) of a folder."""
     config = _whole_config(folder)
-    family = lookup(FAMILIES, config["model_type"], "model_type of config.json")
+    family = FAMILIES[_kind(config)]
     model = family.read(config)
     weights = read_safetensors(folder, WEIGHTS)
     parameters = to_ours(family.rules(model), weights, family.ignored)
@@ -55,13 +60,14 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
 
 
 def text_length(folder: Path) -> int:
-    return _whole_config(folder)["text_config"]["max_position_embeddings"]
+    text = _whole_config(folder)["text_config"]
+    return text["max_position_embeddings"] - hf_dual_encoder.first_position(text)
 
 
 def end_of_text(folder: Path) -> int | None:
     """The token at which texts are pooled, where that is by its id."""
     config = _whole_config(folder)
-    text = FAMILIES[config["model_type"]].read(config)["text"]
+    text = FAMILIES[_kind(config)].read(config)["text"]
     by_id = text.get("pool") == "first_eos"
     return config["text_config"]["eos_token_id"] if by_id else None
 
@@ -71,12 +77,18 @@ def _whole_config(folder: Path) -> Settings:
     from transformers import AutoConfig
 
     given = read_json(folder / CONFIG)
-    kind = given.get("model_type", "")
-    lookup(FAMILIES, kind, f"model_type in {folder / CONFIG}")
+    lookup(FAMILIES, _kind(given), f"model_type in {folder / CONFIG}")
     try:
-        return AutoConfig.for_model(
-            **given if "model_type" in given else {"model_type": kind}
-        ).to_dict()
+        return AutoConfig.for_model(**given).to_dict()
     except Exception as error:  # what checks it raises errors of several packages
         said = " ".join(str(error).split())[:200]
         raise ConfigError(f"{folder / CONFIG} is not valid: {said}") from None
+
+
+def _kind(config: Settings) -> str:
+    """A key of FAMILIES, or what stands in its place."""
+    kind = config.get("model_type", "")
+    if kind != DUAL:
+        return kind
+    towers = (config.get(f"{name}_config") or {} for name in ("vision", "text"))
+    return " + ".join(tower.get("model_type", "nothing") for tower in towers)
