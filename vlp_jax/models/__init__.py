@@ -1,17 +1,26 @@
 """Towers by name. To add one, write models/<name>.py and a line here."""
 
 from vlp_jax.models import sizes
+from vlp_jax.models.modified_resnet import ModifiedResNet
+from vlp_jax.models.resnet import ResNet
 from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import ViT
 
-IMAGE_TOWERS = {"vit": ViT, "siglip_vit": SiglipViT}
+IMAGE_TOWERS = {
+    "vit": ViT,
+    "siglip_vit": SiglipViT,
+    "modified_resnet": ModifiedResNet,
+    "resnet": ResNet,
+}
 TEXT_TOWERS = {"transformer": TextTransformer, "siglip_text": SiglipText}
 
 # What a tower's `size` stands for.
 SIZES = {
     "vit": sizes.vit,
     "siglip_vit": sizes.vit,
+    "modified_resnet": sizes.modified_resnet,
+    "resnet": sizes.resnet,
     "transformer": sizes.text,
     "siglip_text": sizes.siglip_text,
 }
