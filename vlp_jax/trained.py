@@ -93,10 +93,9 @@ def restore_variables(folder: Path, init, mesh, weights: str) -> dict[str, PyTre
     shapes = dict(jax.eval_shape(init, jax.random.key(0)))
     everywhere = jax.sharding.NamedSharding(mesh, REPLICATED)
     like = placed_shapes(shapes, jax.tree.map(lambda x: everywhere, shapes))
-    variables = dict(restore_item(folder, "model", like))
     if weights == "ema":
-        variables["params"] = restore_item(folder, "ema", like["params"])
-    return variables
+        return trees.apart(restore_item(folder, "ema", trees.union(like)), like)
+    return dict(restore_item(folder, "model", like))
 
 
 def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) -> None:
@@ -124,7 +123,10 @@ def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) 
 
 
 # Settings of how a tower computes or trains, not of what it computes.
-FREE = "size", "remat", "scan", "dtype", "attention", "patch_dropout", "image_size"
+FREE = (
+    *("size", "remat", "scan", "dtype", "attention", "patch_dropout", "image_size"),
+    "frozen_statistics",
+)
 
 
 def _unlike(initial: InitialWeights, found: Match, config: ConfigDict) -> list[str]:
