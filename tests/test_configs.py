@@ -55,7 +55,13 @@ def test_the_shipped_configs():
     assert "configs/quickstart.py" in TRAINING
     assert {
         f"configs/pretrain/{name}.py"
-        for name in ("clip_vit_b32", "clip_vit_b16", "clip_vit_l14", "siglip_vit_b16")
+        for name in (
+            "clip_vit_b32",
+            "clip_vit_b16",
+            "clip_vit_l14",
+            "clip_rn50",
+            "siglip_vit_b16",
+        )
     } <= set(TRAINING)
     assert "configs/transfer/lit.py" in TRAINING
     assert {
