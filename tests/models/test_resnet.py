@@ -13,6 +13,8 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.models import sizes
 from vlp_jax.models.convolution import STATISTICS
 from vlp_jax.models.resnet import ResNet
+from vlp_jax.models.text import TextTransformer
+from vlp_jax.models.vlm import TwoTower
 
 SIZE, WIDTH, DEPTHS, RATE = 44, 4, (2, 1, 1), 1e-3
 KINDS = {"basic": 2, "bottleneck": 3}  # and its convolutions
@@ -146,6 +148,24 @@ def test_the_grid_of_a_picture():
         functools.partial(model.apply, method="features"), variables, pictures
     )
     assert grid.shape == (2, 7, 7, 512)
+
+
+def test_it_meets_a_text_tower():
+    """Through the projection that every tower without one of its own gets."""
+    text = dict(vocab_size=30, length=7, eos_id=2, width=8, depth=1, heads=2)
+    model = TwoTower(
+        ResNet(**sizes.resnet("RN18")),
+        TextTransformer(**text),
+        embedding_size=6,
+        image_mean=(0.5,) * 3,
+        image_std=(0.5,) * 3,
+    )
+    images = jax.ShapeDtypeStruct((2, 96, 80, 3), np.uint8)  # of any size
+    tokens = jax.ShapeDtypeStruct((2, 7), np.int32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images, tokens)
+    assert variables["params"]["image_projection"]["kernel"].shape == (512, 6)
+    outputs = jax.eval_shape(model.apply, variables, images, tokens)
+    assert [(x.shape, x.dtype) for x in outputs] == [((2, 6), np.float32)] * 2
 
 
 CONV = """
