@@ -254,6 +254,43 @@ def test_what_trains_is_told_by_its_path():
         build.make_trainable(chosen, init)
 
 
+def residual(**image):
+    """The tiny recipe with CLIP's residual network."""
+    chosen = tiny(model__project_image=False)
+    chosen.model.image.update(
+        **dict.fromkeys(("patch_size", "depth", "heads")),
+        **{"kind": "modified_resnet", "depths": (1, 1), "stem_width": 8, **image},
+    )
+    return chosen
+
+
+def test_a_residual_network_has_sizes_of_its_own():
+    chosen = residual(depths=None, stem_width=None, width=None, size="RN50x4")
+    chosen.model.embedding_size, chosen.preprocessing.image_size = 640, 288
+    image = model_of(chosen).image
+    assert (image.depths, image.stem_width, image.width) == ((4, 6, 10, 6), 80, 640)
+    assert image.image_size == 288
+    chosen.model.image.update(kind="resnet", size="RN18", stem_width=8)
+    image = model_of(chosen).image
+    assert (image.depths, image.block, image.width) == ((2, 2, 2, 2), "basic", 64)
+    chosen.model.image.scan = True
+    with pytest.raises(ConfigError, match="kind 'resnet' has no setting 'scan'"):
+        model_of(chosen)
+
+
+def test_a_locked_tower_has_frozen_statistics():
+    chosen = residual()
+    chosen.trainable = ("^text/",)
+    init = build.init_function(model_of(chosen), image_size=24, length=8)
+    with pytest.raises(ConfigError, match="set --config.model.image.frozen_statistics"):
+        build.make_trainable(chosen, init)
+    chosen.model.image.frozen_statistics = True
+    assert build.make_trainable(chosen, init)("text/token_embedding")
+    chosen.model.image.frozen_statistics = None
+    chosen.trainable = ("^text/", "^image/")
+    assert not build.make_trainable(chosen, init)("logit_scale")
+
+
 def test_initial_weights_only_where_they_are_wanted():
     assert build.make_initial_weights(tiny()) is None
     with pytest.raises(ConfigError, match="initialise needs the setting 'checkpoint'"):

@@ -75,6 +75,7 @@ def test_the_shipped_configs():
             "clip_vit_b32",
             "clip_vit_b16",
             "clip_vit_l14",
+            "clip_rn50",
             "siglip_vit_b16",
             "vit_bert",
         )

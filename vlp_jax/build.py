@@ -32,7 +32,7 @@ from vlp_jax.objectives.mixture import Mixture
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.training.optimizer import OPTIMIZERS
 from vlp_jax.training.schedules import learning_rate
-from vlp_jax.transfer.freezing import trainable
+from vlp_jax.transfer.freezing import check_statistics, trainable
 from vlp_jax.transfer.initialise import InitialWeights
 
 
@@ -238,8 +238,12 @@ def make_trainable(config: ConfigDict, init: Callable) -> Callable | None:
     """Parameter path -> whether it trains; None: all do."""
     if config.trainable is None:
         return None
-    shapes = jax.eval_shape(init, jax.random.key(0))
-    return trainable(tuple(config.trainable), trees.flatten(shapes["params"]))
+    shapes = dict(jax.eval_shape(init, jax.random.key(0)))
+    paths = trees.flatten(shapes.pop("params"))
+    trains = trainable(tuple(config.trainable), paths)
+    if not config.model.image.frozen_statistics:
+        check_statistics(trains, paths, trees.flatten(trees.union({"": {}, **shapes})))
+    return trains
 
 
 def make_initial_weights(config: ConfigDict) -> InitialWeights | None:

@@ -124,7 +124,7 @@ class TrainingRun:
             items = restore(step_folder(self.workdir, step), items_of(shapes))
             return state_from(items, self.learner.trains)
         if self.initial:
-            values, found = self.initial.read(variables_of(shapes)["params"])
+            values, found = self.initial.read(trees.union(variables_of(shapes)))
             describe_initial(self.initial, found, build.resolved(self.config))
         return self.learner.fresh_state(values)
 

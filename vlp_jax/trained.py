@@ -119,10 +119,9 @@ def restore_variables(
     """The variables of a checkpoint, placed as in `like`."""
     lookup(WEIGHTS, weights, "weights")
     check_kept(folder, weights)
-    variables = dict(restore_item(folder, "model", like))
     if weights == "ema":
-        variables["params"] = restore_item(folder, "ema", like["params"])
-    return variables
+        return trees.apart(restore_item(folder, "ema", trees.union(like)), like)
+    return dict(restore_item(folder, "model", like))
 
 
 def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) -> None:
@@ -151,14 +150,8 @@ def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) 
 
 # Settings of how a tower computes or trains, not of what it computes.
 FREE = (
-    "size",
-    "remat",
-    "scan",
-    "dtype",
-    "attention",
-    "dropout",
-    "patch_dropout",
-    "image_size",
+    *("size", "remat", "scan", "dtype", "attention", "dropout", "patch_dropout"),
+    *("image_size", "frozen_statistics"),
 )
 
 

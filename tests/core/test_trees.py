@@ -31,6 +31,19 @@ def test_paths_and_sizes():
     assert named["image"]["block_0"]["kernel"] == "image/block_0/kernel 2"
 
 
+def test_collections_as_one_tree_and_apart_again():
+    collections = {"params": MODEL, "statistics": {"image": {"mean": shape(3)}}}
+    one = trees.union(collections)
+    assert set(trees.flatten(one)) == {*trees.flatten(MODEL), "image/mean"}
+    assert trees.apart(one, collections) == collections
+    some = trees.unflatten({"image/mean": 1, "scale": 2})
+    assert trees.apart(some, collections) == {
+        "params": {"scale": 2},
+        "statistics": {"image": {"mean": 1}},
+    }
+    assert trees.union({"params": MODEL}) is MODEL
+
+
 def test_equal_trees():
     trees.check_same(MODEL, jax.tree.map(lambda x: x, MODEL), "the checkpoint")
 

@@ -1,5 +1,6 @@
 """Programs as a person starts them: real processes, their output in files."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -102,11 +103,11 @@ def tiny_run(program, tmp_path_factory) -> Run:
     return Run(workdir, found)
 
 
-@pytest.fixture
-def recipe_file(tmp_path):
-    """Writes a recipe: tiny.py's, then some lines that change `config`."""
+@pytest.fixture(scope="session")
+def write_recipe():
+    """Writes a recipe into a folder: tiny.py's, then lines that change `config`."""
 
-    def write(*lines: str) -> Path:
+    def write(folder: Path, *lines: str) -> Path:
         text = f"""\
             import runpy
 
@@ -114,8 +115,14 @@ def recipe_file(tmp_path):
                 config = runpy.run_path({str(TINY)!r})["get_config"]()
             """
         body = "".join(f"    {line}\n" for line in (*lines, "return config"))
-        path = tmp_path / "changed.py"
+        path = folder / "changed.py"
         path.write_text("\n".join(x[12:] for x in text.splitlines()) + "\n" + body)
         return path
 
     return write
+
+
+@pytest.fixture
+def recipe_file(tmp_path, write_recipe):
+    """The same, into the folder of the test."""
+    return functools.partial(write_recipe, tmp_path)

@@ -61,3 +61,18 @@ def test_a_convolution():
         )
 
     assert flops(convolve, (1, 8, 8, 3), (2, 2, 3, 5)) == 2 * (4 * 4 * 5) * (2 * 2 * 3)
+
+
+def test_the_gradient_of_a_strided_convolution_costs_twice_its_value():
+    """The zeros that it puts between the places of its input are no work."""
+
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def both(x, kernel):
+        return jax.vjp(convolve, x, kernel)[1](jnp.ones((1, 4, 4, 5)))
+
+    shapes = (1, 8, 8, 3), (2, 2, 3, 5)
+    assert flops(both, *shapes) == 3 * flops(convolve, *shapes)

@@ -138,6 +138,14 @@ def test_clamp_touches_only_the_named_path():
         clamp(params, {"logit_scal": (0.0, 4.0)})
 
 
+def test_a_moving_average_of_counts_is_the_newest():
+    average = {"calls": jnp.int32(3), "mean": jnp.bfloat16(1)}
+    found = moving_average(
+        average, {"calls": jnp.int32(7), "mean": jnp.bfloat16(3)}, 0.5
+    )
+    assert found == {"calls": 7, "mean": 2} and found["calls"].dtype == jnp.int32
+
+
 def test_a_moving_average_goes_a_share_of_the_way():
     tree = {"a": jnp.array([1.0, 2.0])}
     other = {"a": jnp.array([3.0, 6.0])}

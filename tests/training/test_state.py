@@ -59,7 +59,7 @@ def test_a_fresh_state_has_done_nothing():
     assert state.step.dtype == state.nonfinite.dtype == jnp.int32
     expected = init(jax.random.key(0))
     assert_same(state.params, expected["params"])
-    assert_same(state.ema, expected["params"])
+    assert_same(state.ema, {**expected["params"], **expected["statistics"]})
     assert_same(state.variables, {"statistics": expected["statistics"]})
     assert state.frozen == {} and int(state.opt_state[0].count) == 0
     assert int(state.objective_state["loss"]["calls"]) == 7
@@ -74,7 +74,8 @@ def test_the_seed_decides_what_is_drawn():
 
 def test_what_does_not_train_stands_apart():
     state = fresh(trains=not_image)
-    assert paths(state.params) == paths(state.ema) == {"text/kernel", "scale"}
+    assert paths(state.params) == {"text/kernel", "scale"}
+    assert paths(state.ema) == {"text/kernel", "scale", "mean"}
     assert paths(state.frozen) == {"image/kernel"}
     assert not [path for path in paths(state.opt_state) if "image" in path]
     assert_same(variables_of(state), init(jax.random.key(0)))
@@ -86,7 +87,7 @@ def test_the_model_is_applied_with_params_or_with_their_average(trains):
     state = state.replace(ema=jax.tree.map(lambda x: x + 1, state.ema))
     model, average = variables_of(state), variables_of(state, "ema")
     assert paths(model) == paths(average) == paths(init(jax.random.key(0)))
-    averaged = {"params/text/kernel", "params/scale"}
+    averaged = {"params/text/kernel", "params/scale", "statistics/mean"}
     if trains is None:
         averaged.add("params/image/kernel")
     for path, leaf in trees.flatten(average).items():
@@ -104,7 +105,8 @@ def test_a_checkpoint_gives_the_state_back(trains, keep_ema):
     # Whatever trains, a checkpoint holds all parameters under the names of the model.
     assert paths(items["model"]) == paths(init(jax.random.key(0)))
     if keep_ema:
-        assert paths(items["ema"]) == paths(init(jax.random.key(0))["params"])
+        expected = init(jax.random.key(0))
+        assert paths(items["ema"]) == paths(expected["params"]) | {"mean"}
     training = items["training"]
     assert set(training) == {"step", "nonfinite", "optimizer", "objectives"}
     assert (int(training["step"]), int(training["nonfinite"])) == (5, 2)

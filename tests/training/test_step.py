@@ -97,6 +97,32 @@ def test_moving_average_is_the_closed_form():
     assert walk(9.0, 3.0, 1)[0][-1].ema == ()
 
 
+def test_statistics_move_with_the_step_and_are_averaged_too():
+    """Those of the live model would not fit the averaged parameters."""
+    compute, objective = parabola(9.0)
+
+    def counting(variables, needs, batch, key):
+        outputs, _ = compute(variables, needs, batch, key)
+        return outputs, {
+            "statistics": {"seen": variables["live"]["statistics"]["seen"] + 1}
+        }
+
+    optimizer = optax.sgd(0.1)
+    step = jax.jit(make_train_step(counting, objective, optimizer, 0, {}, 0.3))
+    first = {
+        "params": {"logit_scale": jnp.float32(3.0)},
+        "statistics": {"seen": jnp.float32(0.0)},
+    }
+    state = make_state(lambda key: first, optimizer, {}, True, 0)
+    expected = 0.0
+    for n in range(1, 5):
+        state, _ = step(state, {})
+        decay = min(0.3, n / (9 + n))
+        expected = decay * expected + (1 - decay) * n
+        assert float(state.variables["statistics"]["seen"]) == n
+        np.testing.assert_allclose(state.ema["seen"], expected, rtol=1e-6)
+
+
 def test_one_batch_can_be_learned_by_heart():
     """Eight random pairs, from about ln 8 = 2.08 to below 0.05."""
     shape = dict(width=32, depth=1, heads=2)

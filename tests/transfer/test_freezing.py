@@ -27,7 +27,7 @@ from vlp_jax.training.state import (
     variables_of,
 )
 from vlp_jax.training.step import make_train_step
-from vlp_jax.transfer.freezing import trainable
+from vlp_jax.transfer.freezing import check_statistics, trainable
 
 LIT = ("^text", "^logit")
 SIZES = dict(width=32, heads=2)
@@ -198,3 +198,13 @@ def test_patterns():
         trainable(("^image", "^txt"), paths)
     with pytest.raises(ConfigError, match="trainable is empty.*leave it out"):
         trainable((), paths)
+
+
+def test_locked_layers_keep_their_statistics():
+    paths = ["image/stem/kernel", "image/stem/norm/scale", "image/head/norm/scale"]
+    statistics = ["image/stem/norm/mean", "image/head/norm/mean"]
+    check_statistics(lambda path: True, paths, statistics)
+    check_statistics(lambda path: "norm" in path, paths, statistics)
+    check_statistics(lambda path: False, paths, [])
+    with pytest.raises(ConfigError, match="beside image/stem/norm/mean.*frozen_stat"):
+        check_statistics(lambda path: "head" in path, paths, statistics)

@@ -198,6 +198,39 @@ def test_the_moving_average(workdir):
     np.testing.assert_array_equal(values["text/mlp/kernel"], expected)
 
 
+def test_statistics_come_with_their_tower(tmp_path):
+    """Running statistics of batches, or with the average theirs."""
+    store = CheckpointStore(tmp_path, keep=1)
+    statistics = {"image": {"norm": {"mean": random(64)}}, "text": {"mean": random(3)}}
+    one = trees.union({"params": SAVED_PARAMS, "statistics": statistics})
+    items = {
+        "model": {"params": SAVED_PARAMS, "statistics": statistics},
+        "ema": jax.tree.map(lambda x: 2 * x, one),
+    }
+    store.save(1, items, {"config.json": b"{}"})
+    store.close()
+
+    def with_mean(key):
+        mean = {"image": {"norm": {"mean": jnp.zeros(64)}}}
+        return {**init(key), "statistics": mean}
+
+    shapes = jax.eval_shape(with_mean, jax.random.key(0))
+    mesh = MeshSpec().make()
+    run = trees.union(placed_shapes(shapes, tree_shardings(shapes, mesh)))
+    for weights, factor in (("model", 1), ("ema", 2)):
+        initial = InitialWeights(str(tmp_path), weights, ("^image/norm",))
+        values, found = initial.read(run)
+        assert set(found.loaded) == {"image/norm/scale", "image/norm/mean"}
+        fresh = jax.jit(lambda v: with_values(with_mean, v)(jax.random.key(0)))(values)
+        for name, saved in (("params", SAVED_PARAMS), ("statistics", statistics)):
+            expected = trees.flatten(saved["image"]["norm"])
+            assert set(expected) <= {"scale", "mean"}
+            for leaf, value in expected.items():
+                np.testing.assert_array_equal(
+                    fresh[name]["image"]["norm"][leaf], factor * value
+                )
+
+
 def test_whether_the_tokenizer_comes_along(workdir):
     name = "text/token_embedding"
     assert InitialWeights(str(workdir)).brings(name)

@@ -84,32 +84,36 @@ def check_kept(step_folder: Path, weights: str) -> None:
         )
 
 
-def saved_parameters(step_folder: Path, weights: str) -> dict[str, jax.Array]:
-    """{path: shape and dtype} of the parameters of a checkpoint, or of their average"""
-    check_kept(step_folder, weights)
+def _collections(step_folder: Path, weights: str) -> dict[str, PyTree]:
+    """Shapes and dtypes of an item by collection; an average is a single tree."""
     with _explained(step_folder, weights), ocp.StandardCheckpointer() as checkpointer:
         tree = checkpointer.metadata(step_folder / weights).item_metadata.tree
-    return trees.flatten(tree["params"] if weights == "model" else tree)
+    return tree if weights == "model" else {"": tree}
+
+
+def saved_parameters(step_folder: Path, weights: str) -> dict[str, jax.Array]:
+    """{path: shape and dtype} of the variables of a checkpoint, or of their average"""
+    check_kept(step_folder, weights)
+    return trees.flatten(trees.union(_collections(step_folder, weights)))
 
 
 def restore_parameters(
     step_folder: Path, weights: str, like: dict[str, jax.ShapeDtypeStruct]
 ) -> dict[str, jax.Array]:
-    """Some of the parameters by path, cast and placed as in `like`; no others are read.
+    """Some of the variables by path, cast and placed as in `like`; no others are read.
 
     The shapes in `like` must be those of `saved_parameters`.
     """
     tree = trees.unflatten(like)
-    tree = {"params": tree} if weights == "model" else tree
-    arguments = ocp.args.PyTreeRestore(
-        tree,
-        restore_args=ocp.checkpoint_utils.construct_restore_args(tree),
-        partial_restore=True,
-    )
+    if weights == "model":
+        parts = trees.apart(tree, _collections(step_folder, weights))
+        tree = {name: part for name, part in parts.items() if part}
+    wanted = ocp.checkpoint_utils.construct_restore_args(tree)
+    arguments = ocp.args.PyTreeRestore(tree, restore_args=wanted, partial_restore=True)
     handler = ocp.PyTreeCheckpointHandler()
     with _explained(step_folder, weights), ocp.Checkpointer(handler) as checkpointer:
         tree = checkpointer.restore(step_folder / weights, args=arguments)
-    return trees.flatten(tree["params"] if weights == "model" else tree)
+    return trees.flatten(trees.union(tree) if weights == "model" else tree)
 
 
 def restore(step_folder: Path, like: dict[str, PyTree]) -> dict[str, PyTree]:

@@ -57,6 +57,26 @@ def merge(one: dict, other: dict) -> dict:
     return unflatten(flatten(one) | flatten(other)) if other else one
 
 
+def union(collections: Mapping[str, dict]) -> dict:
+    """The collections of a model (parameters, statistics) as one tree.
+
+    No path may be in two of them.
+    """
+    first, *others = collections.values()
+    for other in others:
+        first = merge(first, other)
+    return first
+
+
+def apart(tree: dict, like: Mapping[str, dict]) -> dict[str, dict]:
+    """The inverse of `union`: every leaf in the collection of `like` with its path."""
+    leaves = flatten(tree)
+    return {
+        name: unflatten({path: leaves[path] for path in flatten(c) if path in leaves})
+        for name, c in like.items()
+    }
+
+
 def matching(patterns: Sequence[str], paths: Iterable[str], what: str) -> set[str]:
     """The paths in which one of the regular expressions is found.
 

@@ -3,11 +3,19 @@
 from vlp_jax.models import sizes
 from vlp_jax.models.bert import Bert, Roberta
 from vlp_jax.models.gpt2 import Gpt2
+from vlp_jax.models.modified_resnet import ModifiedResNet
+from vlp_jax.models.resnet import ResNet
 from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import PlainViT, ViT
 
-IMAGE_TOWERS = {"vit": ViT, "siglip_vit": SiglipViT, "plain_vit": PlainViT}
+IMAGE_TOWERS = {
+    "vit": ViT,
+    "plain_vit": PlainViT,
+    "siglip_vit": SiglipViT,
+    "modified_resnet": ModifiedResNet,
+    "resnet": ResNet,
+}
 TEXT_TOWERS = {
     "transformer": TextTransformer,
     "siglip_text": SiglipText,
@@ -21,6 +29,8 @@ SIZES = {
     "vit": sizes.vit,
     "siglip_vit": sizes.vit,
     "plain_vit": sizes.vit,
+    "modified_resnet": sizes.modified_resnet,
+    "resnet": sizes.resnet,
     "transformer": sizes.text,
     "siglip_text": sizes.siglip_text,
     "bert": sizes.bert,

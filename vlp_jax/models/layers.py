@@ -126,7 +126,8 @@ def even_attention(
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762).
 
-    Of the tokens over themselves, or over those of a context.
+    Of the tokens over themselves, or over those of a context. out_features: of the
+    last product; None: as wide as the tokens.
     """
 
     heads: int
@@ -135,6 +136,7 @@ class Attention(nn.Module):
     init_std: float = 0.02
     out_std: float = 0.02
     dtype: str = "float32"
+    out_features: int | None = None
 
     @nn.compact
     def __call__(
@@ -142,7 +144,7 @@ class Attention(nn.Module):
         x: Float[Array, "batch token width"],
         mask: Bool[Array, "batch other"] | None = None,
         context: Float[Array, "batch other width"] | None = None,
-    ) -> Float[Array, "batch token width"]:
+    ) -> Float[Array, "batch token out"]:
         width = x.shape[-1]
         if self.heads < 1 or width % self.heads:
             raise ConfigError(
@@ -170,7 +172,8 @@ class Attention(nn.Module):
                 query, key, value, mask=mask, is_causal=self.causal
             )
         out = rearrange(out, "batch token head d -> batch token (head d)")
-        return Dense(width, init_std=self.out_std, dtype=self.dtype, name="out")(out)
+        features = width if self.out_features is None else self.out_features
+        return Dense(features, init_std=self.out_std, dtype=self.dtype, name="out")(out)
 
 
 class MLP(nn.Module):

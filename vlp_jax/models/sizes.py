@@ -5,6 +5,7 @@ CLIP (B, L; Radford et al. 2021, table 20) and OpenCLIP (S, H) pair with them. S
 (Zhai et al. 2023) pairs towers of one shape; So400m is Alabdulmohsin et al. 2023.
 BERT: Devlin et al. 2019 (base, large) and Turc et al. 2019, arXiv:1908.08962; RoBERTa:
 Liu et al. 2019; GPT-2: Radford et al. 2019, table 2, by their names on the hub.
+Residual networks: He et al. 2016, table 1, and those of CLIP (its table 19).
 """
 
 from vlp_jax.core.errors import ConfigError
@@ -40,6 +41,21 @@ GPT2 = {
     "large": dict(width=1280, depth=36, heads=20),
     "xl": dict(width=1600, depth=48, heads=25),
 }
+RESNET = {
+    "RN18": dict(depths=(2, 2, 2, 2), block="basic"),
+    "RN34": dict(depths=(3, 4, 6, 3), block="basic"),
+    "RN50": dict(depths=(3, 4, 6, 3)),
+    "RN101": dict(depths=(3, 4, 23, 3)),
+    "RN152": dict(depths=(3, 8, 36, 3)),
+}
+# width: of the embedding. They see pictures of 224, 224, 288, 384 and 448 pixels.
+MODIFIED_RESNET = {
+    "RN50": dict(depths=(3, 4, 6, 3), stem_width=64, width=1024),
+    "RN101": dict(depths=(3, 4, 23, 3), stem_width=64, width=512),
+    "RN50x4": dict(depths=(4, 6, 10, 6), stem_width=80, width=640),
+    "RN50x16": dict(depths=(6, 8, 18, 8), stem_width=96, width=768),
+    "RN50x64": dict(depths=(3, 15, 36, 10), stem_width=128, width=1024),
+}
 
 
 def vit(size: str) -> dict[str, int | float]:
@@ -50,6 +66,16 @@ def vit(size: str) -> dict[str, int | float]:
             f"model.image.size is {size!r}; expected a size and a patch, such as 'B/32'"
         )
     return lookup(VIT, letter, "vision transformer size") | {"patch_size": int(patch)}
+
+
+def resnet(size: str) -> dict[str, int | str | tuple[int, ...]]:
+    """Settings of a residual network named like 'RN50'."""
+    return dict(lookup(RESNET, size, "residual network size"))
+
+
+def modified_resnet(size: str) -> dict[str, int | tuple[int, ...]]:
+    """Settings of CLIP's residual network named like 'RN50x4'."""
+    return dict(lookup(MODIFIED_RESNET, size, "size of CLIP's residual network"))
 
 
 def text(size: str) -> dict[str, int | float]:

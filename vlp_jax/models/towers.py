@@ -11,6 +11,17 @@ from vlp_jax.models.layers import Dense
 from vlp_jax.models.transformer import Transformer
 
 
+def check_pictures(
+    images: Float[Array, "batch height column channel"], size: int
+) -> None:
+    """ConfigError unless these are RGB pictures of size x size pixels."""
+    if images.shape[1:] != (size, size, 3):
+        raise ConfigError(
+            f"the image tower was built for {size}x{size} pixels and got "
+            f"{images.shape[1]}x{images.shape[2]}; set preprocessing.image_size"
+        )
+
+
 class Tower(nn.Module, kw_only=True):
     """A transformer and its settings; what comes before and after is the tower's own.
 
@@ -82,11 +93,7 @@ class ImageTower(Tower, kw_only=True):
     ) -> Float[Array, "batch patch width"]:
         """One token for each patch, row by row."""
         size, patch = self.image_size, self.patch_size
-        if images.shape[1:] != (size, size, 3):
-            raise ConfigError(
-                f"the image tower was built for {size}x{size} pixels and got "
-                f"{images.shape[1]}x{images.shape[2]}; set preprocessing.image_size"
-            )
+        check_pictures(images, size)
         if patch < 1 or size % patch:
             raise ConfigError(
                 f"image_size {size} is not a multiple of model.image.patch_size {patch}"

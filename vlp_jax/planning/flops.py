@@ -59,4 +59,6 @@ def _convolution(equation) -> float:
     kernel = equation.invars[1].aval.shape
     features = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
     result = equation.outvars[0].aval.shape
-    return 2.0 * math.prod(result) * math.prod(kernel) / features
+    # The gradient of a stride sees its input with zeros between, which cost nothing.
+    zeros = math.prod(equation.params["lhs_dilation"])
+    return 2.0 * math.prod(result) * math.prod(kernel) / features / zeros

@@ -2,7 +2,9 @@
 
 The outputs of all micro-batches together are what one pass over the batch would give,
 so a loss over them has the negatives of the whole batch, and its gradient is the same
-one, logit scale and bias included. Only the activations of one micro-batch exist at a
+one, logit scale and bias included. (A model that normalises by the statistics of its
+batch has those of a micro-batch, which depend on how rows are dealt out, that is also
+on the number of devices.) Only the activations of one micro-batch exist at a
 time: the backward pass computes them again (Gao et al. 2021, arXiv:2101.06983).
 """
 

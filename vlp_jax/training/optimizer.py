@@ -94,8 +94,14 @@ def clamp(params: PyTree, bounds: Mapping[str, tuple[float, float]]) -> PyTree:
 
 
 def moving_average(average: PyTree, params: PyTree, decay: float) -> PyTree:
-    """decay * average + (1 - decay) * params, leaf by leaf."""
-    return jax.tree.map(lambda a, p: a * decay + p * (1 - decay), average, params)
+    """decay * average + (1 - decay) * params, leaf by leaf; counts are the newest."""
+
+    def move(a, p):
+        return (
+            a * decay + p * (1 - decay) if jnp.issubdtype(p.dtype, jnp.floating) else p
+        )
+
+    return jax.tree.map(move, average, params)
 
 
 def early_decay(decay: float, step: jax.Array) -> jax.Array:

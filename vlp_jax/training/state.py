@@ -21,7 +21,7 @@ class TrainState:
     variables: PyTree  # other collections of the model, such as batch statistics
     opt_state: PyTree
     objective_state: PyTree
-    ema: PyTree  # moving average of params; () when not kept
+    ema: PyTree  # moving average of params and variables; () when not kept
     frozen: PyTree = struct.field(default_factory=dict)  # the parameters that stay
 
 
@@ -49,9 +49,17 @@ def make_state(
         variables=variables,
         opt_state=optimizer.init(params),
         objective_state=objective_state,
-        ema=jax.tree.map(jnp.copy, params) if keep_ema else (),
+        ema=jax.tree.map(jnp.copy, averaged(params, variables)) if keep_ema else (),
         frozen=frozen,
     )
+
+
+def averaged(params: PyTree, variables: dict[str, PyTree]) -> PyTree:
+    """What a moving average is kept of, as one tree.
+
+    Statistics of batches too: those of the live model do not fit averaged parameters.
+    """
+    return trees.union({"params": params, **variables})
 
 
 def state_shapes(make: Callable[[], TrainState], mesh: Mesh, layout: Layout = LAYOUT):
@@ -70,8 +78,10 @@ def create_sharded(
 
 def variables_of(state: TrainState, weights: str = "model") -> dict[str, PyTree]:
     """What the model is applied with; `weights`: 'model', or 'ema' for the average."""
-    params = state.ema if weights == "ema" else state.params
-    return {"params": trees.merge(params, state.frozen), **state.variables}
+    found = {"params": state.params, **state.variables}
+    if weights == "ema":
+        found = trees.apart(state.ema, found)
+    return {**found, "params": trees.merge(found["params"], state.frozen)}
 
 
 def items_of(state: TrainState) -> dict[str, PyTree]:
@@ -86,7 +96,7 @@ def items_of(state: TrainState) -> dict[str, PyTree]:
         },
     }
     if state.ema != ():
-        items["ema"] = variables_of(state, "ema")["params"]
+        items["ema"] = trees.merge(state.ema, state.frozen)
     return items
 
 
@@ -98,7 +108,9 @@ def state_from(
     params, ema, frozen = variables.pop("params"), items.get("ema", ()), {}
     if trains is not None:
         params, frozen = trees.split(params, trains)
-        ema = trees.split(ema, trains)[0] if ema != () else ()
+        locked = trees.flatten(frozen)
+        if ema != ():
+            ema = trees.split(ema, lambda path: path not in locked)[0]
     return TrainState(
         step=items["training"]["step"],
         nonfinite=items["training"]["nonfinite"],

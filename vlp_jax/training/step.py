@@ -10,7 +10,7 @@ from vlp_jax.core import trees
 from vlp_jax.core.types import Batch, ComputeOutputs
 from vlp_jax.training.nonfinite import keep_if
 from vlp_jax.training.optimizer import clamp, early_decay, moving_average
-from vlp_jax.training.state import TrainState
+from vlp_jax.training.state import TrainState, averaged
 
 Metrics = dict[str, jax.Array]
 
@@ -26,8 +26,8 @@ def make_train_step(
     """The function (state, batch) -> (state, metrics).
 
     Randomness and the learning rate are functions of the step alone, so a resumed run
-    has the same. Gradients, updates and the average are those of state.params;
-    state.frozen takes part in the outputs alone.
+    has the same. Gradients and updates are those of state.params; state.frozen
+    takes part in the outputs alone.
 
     Where the loss or the norm of the gradient is not finite, the step changes nothing
     but state.step and state.nonfinite, which is among the metrics.
@@ -57,7 +57,8 @@ def make_train_step(
         params = clamp(optax.apply_updates(state.params, updates), held)
         ema = state.ema
         if ema_decay is not None:
-            ema = moving_average(ema, params, early_decay(ema_decay, state.step))
+            decay = early_decay(ema_decay, state.step)
+            ema = moving_average(ema, averaged(params, variables), decay)
         norm = optax.tree.norm(gradients)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
         new = state.replace(

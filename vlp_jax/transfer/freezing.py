@@ -17,3 +17,21 @@ def trainable(patterns: Sequence[str], paths: Iterable[str]) -> Callable[[str], 
             "--config.trainable=\"('^text', '^logit')\", or leave it out to train all"
         )
     return trees.matching(patterns, paths, "trainable").__contains__
+
+
+def check_statistics(
+    trains: Callable[[str], bool], paths: Iterable[str], statistics: Iterable[str]
+) -> None:
+    """ConfigError where the running statistics of a locked layer would change.
+
+    paths, statistics: of parameters and of statistics, which are a layer's own by
+    their path ('image/stem/norm/scale' and 'image/stem/norm/mean').
+    """
+    locked = {path.rpartition("/")[0] for path in paths if not trains(path)}
+    moving = [path for path in statistics if path.rpartition("/")[0] in locked]
+    if moving:
+        raise ConfigError(
+            f"trainable locks parameters beside {moving[0]}, but training would go on "
+            "to change these statistics of its batches; set "
+            "--config.model.image.frozen_statistics=True"
+        )

@@ -167,7 +167,7 @@ class InitialWeights:
 
     @functools.cached_property
     def saved(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """{path: shape and dtype} of the checkpoint's parameters."""
+        """{path: shape and dtype} of the checkpoint's parameters and statistics."""
         return saved_parameters(self.folder, self.weights)
 
     def brings(self, name: str) -> bool:
@@ -178,8 +178,9 @@ class InitialWeights:
     def read(self, run: PyTree) -> tuple[dict[str, jax.Array], Match]:
         """{path: array} in the checkpoint's shapes, and how they fit the run.
 
-        run: placed shapes of the run's parameters. Each array is read into its shards
-        on the run's devices; those to be resized (positions: small) are copied to all.
+        run: placed shapes of the run's variables, as one tree. Each array is read into
+        its shards on the run's devices; those to be resized (positions: small) are
+        copied to all.
         ConfigError, with each list by itself, for a wrong shape or when nothing fits.
         """
         run = trees.flatten(run)
@@ -200,7 +201,7 @@ class InitialWeights:
 
 
 def with_values(init: Init, values: Mapping[str, jax.Array]) -> Init:
-    """`init` with the parameters at some paths replaced, resized where they differ."""
+    """`init` with the variables at some paths replaced, resized where they differ."""
 
     def replaced(path, fresh):
         value = values.get(path, fresh)
@@ -209,8 +210,9 @@ def with_values(init: Init, values: Mapping[str, jax.Array]) -> Init:
         return _resize(path, value.shape, fresh.shape)(value, fresh)
 
     def init_with_values(key):
-        variables = dict(init(key))
-        variables["params"] = trees.map_with_path(replaced, variables["params"])
-        return variables
+        return {
+            name: trees.map_with_path(replaced, collection)
+            for name, collection in init(key).items()
+        }
 
     return init_with_values
