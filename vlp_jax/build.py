@@ -11,14 +11,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vlp_jax.core import trees
-from vlp_jax.core.errors import BadSample, ConfigError, check_range
+from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import call, lookup, parameters_of
 from vlp_jax.core.types import Evaluator, Source
+from vlp_jax.data.captions import spread_captions
 from vlp_jax.data.lengths import check_lengths
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
@@ -79,18 +79,10 @@ def make_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
     if block.path is not None:
         return Tokenizer.load(block.path, **options)
     return Tokenizer.train(
-        _captions(source, block.train_samples), vocab_size=block.vocab_size, **options
+        spread_captions(source, block.train_samples),
+        vocab_size=block.vocab_size,
+        **options,
     )
-
-
-def _captions(source: Source, samples: int):
-    """Captions of evenly spread examples that can be read."""
-    count = min(samples, len(source))
-    for index in np.linspace(0, len(source) - 1, count).astype(int):
-        try:
-            yield from source[int(index)].captions
-        except BadSample:
-            continue
 
 
 def make_model(

@@ -4,7 +4,10 @@ import collections
 from collections.abc import Iterable, Iterator
 from unicodedata import category, normalize
 
+import numpy as np
+
 from vlp_jax.core.errors import BadSample
+from vlp_jax.core.types import Source
 
 MAX_CAPTION = 10_000  # characters; longer ones are scraped pages, not captions
 CONTROL = ("Cc", "Cs")  # Unicode categories: control characters, lone surrogates
@@ -34,3 +37,13 @@ def usable(texts: Iterable[str], dropped: collections.Counter) -> Iterator[str]:
             yield clean_caption(text)
         except BadSample as error:
             dropped[error.cause] += 1
+
+
+def spread_captions(source: Source, samples: int) -> Iterator[str]:
+    """Captions of so many evenly spread examples, without those that cannot be read."""
+    count = min(samples, len(source))
+    for index in np.linspace(0, len(source) - 1, count).astype(int):
+        try:
+            yield from source[int(index)].captions
+        except BadSample:
+            continue
