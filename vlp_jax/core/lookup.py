@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from vlp_jax.core.errors import ConfigError
 
 T = TypeVar("T")
+PLAIN = (bool, int, float, str)  # what the command line can give
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -61,9 +62,6 @@ def call(
     for key, value in set_keywords.items():
         _check_type(f"{what}: {key}", value, parameters[key].annotation)
     return builder(**arguments)
-
-
-PLAIN = (bool, int, float, str)
 
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:

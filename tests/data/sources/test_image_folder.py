@@ -142,9 +142,8 @@ def test_paths_that_leave_the_root_are_refused(tmp_path, path):
 
 def test_tables_with_rows_that_cannot_be_used_name_the_line(tmp_path):
     header = "image,caption\n1.jpg,red\n"
-    assert "pairs.csv, line 3: not UTF-8" in refused(
-        tmp_path, header.encode() + b"2.jpg,caf\xe9\n"
-    )
+    latin = header.encode() + b"2.jpg,caf\xe9\n"
+    assert "pairs.csv, line 3: not UTF-8" in refused(tmp_path, latin)
     assert "line 3: the image is ''" in refused(tmp_path, header + ",a dog\n")
     assert "is a URL" in refused(tmp_path, header + "http://x.org/1.jpg,a dog\n")
     assert "no usable caption" in refused(tmp_path, "image,caption\n1.jpg,\n")

@@ -55,5 +55,5 @@ def test_columns_and_classes_as_they_are_set(folder):
 def test_what_is_refused(folder):
     with pytest.raises(ConfigError, match="template 'a photo' has no"):
         Lines(str(folder), class_names=("a",), templates=("a photo",))
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(TypeError, match="_open_files"):  # a kind that opens nothing
         type("Unfinished", (RecordFiles,), {"kind": "x", "ending": ".txt"})(str(folder))

@@ -1,5 +1,6 @@
 """What sources have in common that read files of records with named columns."""
 
+import abc
 from collections.abc import Sequence
 
 from vlp_jax.data.classes import Classes
@@ -7,7 +8,7 @@ from vlp_jax.data.columns import Columns
 from vlp_jax.data.shards.names import common_folder, find_shards
 
 
-class RecordFiles:
+class RecordFiles(abc.ABC):
     """The files that `urls` names, and which columns hold what.
 
     A kind of file sets `kind` and `ending`, opens the files, and reads records.
@@ -42,6 +43,6 @@ class RecordFiles:
         self.columns = Columns(image_column, caption_column, label_column, classes)
         self._open_files()
 
+    @abc.abstractmethod
     def _open_files(self) -> None:
         """Looks at every file; ConfigError for one that cannot be read."""
-        raise NotImplementedError
