@@ -8,4 +8,6 @@ source launch/environment.sh
 install requirements.txt
 python -m vlp_jax.train --config=configs/quickstart.py --workdir=runs/quickstart
 python -m vlp_jax.evaluate --checkpoint=runs/quickstart --output=runs/quickstart/eval
+rm -rf exports/quickstart  # of an earlier run
+python -m vlp_jax.port --source=vlp:runs/quickstart --target=hf:exports/quickstart
 echo "Then: train on your own pictures; README.md shows how in three lines."

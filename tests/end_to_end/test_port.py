@@ -1,9 +1,16 @@
 """port as a person starts it: a run becomes a model of transformers and comes back."""
 
+import contextlib
+import io
 import json
+import re
 
+import numpy as np
 import pytest
+from scipy.special import softmax
 
+import vlp_jax
+from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.outcomes import assert_error, assert_explained, fingerprint
 from tests.porting.tiny_models import clip, save
 from vlp_jax.core.errors import FAILED
@@ -39,6 +46,35 @@ def test_a_run_becomes_a_model_of_transformers(exported, tiny_run):
     }
     card = (folder / "README.md").read_text()
     assert "computed by transformers" in card and f"vlp:{tiny_run.workdir}" in card
+
+
+def test_the_scripts_of_the_readme_answer_alike(
+    exported, tiny_run, tmp_path, monkeypatch
+):
+    """Plain PyTorch on the export, this package on the export, and on the run."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "quickstart").symlink_to(exported[0])
+    picture = load_sample_image("flower.jpg")[:400, :400]
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    monkeypatch.chdir(tmp_path)
+    scripts = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    torch_side, our_side = ({}, {})
+    printed = []
+    for script, names in zip(scripts, (torch_side, our_side), strict=True):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(script, names)
+        printed.append(out.getvalue())
+    model = vlp_jax.load(str(tiny_run.workdir))
+    images = model.encode_image(picture)
+    logits = model.logit_scale * images @ model.encode_text(torch_side["prompts"]).T
+    assert len(torch_side["prompts"]) == 10
+    np.testing.assert_allclose(json.loads(printed[0]), softmax(logits, -1), atol=1e-5)
+    found = [float(x) for x in printed[1].strip("[]\n").split()]
+    np.testing.assert_allclose(found, logits[0, :2], rtol=1e-5)
 
 
 def test_it_comes_back_and_is_evaluated(program, exported, tmp_path):
