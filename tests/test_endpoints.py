@@ -177,8 +177,20 @@ def test_no_tokenizer(folder):
 def test_a_tokenizer_of_another_vocabulary(folder):
     larger = Tokenizer.train(["some other words"] * 9, 290, 16)
     larger.save(folder)
-    said = f"{larger.vocab_size} tokens and the model {tokenizer().vocab_size}"
-    refused(lambda: endpoints.read(f"hf:{folder}"), said)
+    said = f"says {tokenizer().vocab_size} tokens, and the tokenizer has "
+    refused(lambda: endpoints.read(f"hf:{folder}"), f"{said}{larger.vocab_size}")
+
+
+def test_a_config_of_another_vocabulary(folder, tmp_path):
+    there = endpoints.write(
+        f"open_clip:{tmp_path / 'there'}", endpoints.read(f"hf:{folder}")
+    )
+    change_json(
+        there / "open_clip_config.json", model_cfg__text_cfg__vocab_size=None
+    )  # open_clip's default
+    refused(lambda: endpoints.read(f"open_clip:{there}"), "says 49,408 tokens")
+    change_json(folder / "config.json", text_config__vocab_size=500)
+    refused(lambda: endpoints.read(f"hf:{folder}"), "config.json says 500 tokens")
 
 
 def test_a_tokenizer_with_another_end(folder):

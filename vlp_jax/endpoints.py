@@ -102,6 +102,12 @@ def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portabl
         raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
     settings, preprocessing, parameters = form.read(folder)
     words = Tokenizer.load(tokenizer or str(folder), form.text_length(folder))
+    known = form.vocab_size(folder)
+    if known != words.vocab_size:
+        raise ConfigError(
+            f"{path}: {form.CONFIG} says {known:,} tokens, and the tokenizer has "
+            f"{words.vocab_size:,}; they belong to different models"
+        )
     end = form.end_of_text(folder)
     if end not in (None, words.eos_id):
         raise ConfigError(

@@ -141,3 +141,11 @@ def test_what_we_lack_is_refused(change):
     with pytest.raises(ConfigError) as error:
         open_clip_clip.read(config)
     assert UNKNOWN[change] in str(error.value) and short(error)
+
+
+def test_another_gelu_is_refused():
+    config = written(settings())
+    config["vision_cfg"]["act_kwargs"] = {"approximate": "erf"}
+    with pytest.raises(ConfigError, match="act_kwargs is 'erf'") as error:
+        open_clip_clip.read(config)
+    assert short(error)

@@ -64,6 +64,10 @@ def text_length(folder: Path) -> int:
     return text["max_position_embeddings"] - hf_dual_encoder.first_position(text)
 
 
+def vocab_size(folder: Path) -> int:
+    return _whole_config(folder)["text_config"]["vocab_size"]
+
+
 def end_of_text(folder: Path) -> int | None:
     """The token at which texts are pooled, where that is by its id."""
     config = _whole_config(folder)

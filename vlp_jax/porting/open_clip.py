@@ -20,7 +20,14 @@ FAMILIES = {"clip": open_clip_clip.FAMILY, "siglip": open_clip_siglip.FAMILY}
 
 # What open_clip's classes take where a config says nothing.
 VISION = {"layers": 12, "width": 768, "patch_size": 16, "image_size": 224}
-TEXT = {"layers": 12, "width": 512, "heads": 8, "context_length": 77, "eos_id": 2}
+TEXT = {
+    "layers": 12,
+    "width": 512,
+    "heads": 8,
+    "context_length": 77,
+    "vocab_size": 49408,
+    "eos_id": 2,
+}
 
 
 def check(description: Description) -> None:
@@ -57,6 +64,10 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
 
 def text_length(folder: Path) -> int:
     return _whole_config(folder)["model_cfg"]["text_cfg"]["context_length"]
+
+
+def vocab_size(folder: Path) -> int:
+    return _whole_config(folder)["model_cfg"]["text_cfg"]["vocab_size"]
 
 
 def end_of_text(folder: Path) -> int | None:

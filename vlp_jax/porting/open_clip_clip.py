@@ -24,6 +24,8 @@ GELUS: dict[str, dict[str, str] | None] = {
     "gelu_tanh": {"approximate": "tanh"},
     "quick_gelu": None,
 }
+# What torch's GELU calls them, by which they are read.
+APPROXIMATIONS = {"none": "gelu", "tanh": "gelu_tanh"}
 POOLS = {"largest_id": "argmax", "first_eos": "eos", "last": "last"}
 EPSILON = 1e-5  # of torch's layer norm
 
@@ -150,8 +152,8 @@ def write(description: Description) -> Settings:
 
 def read_tower(config: Settings, quick_gelu: bool) -> Settings:
     """What both of our towers have."""
-    tanh = (config.get("act_kwargs") or {}).get("approximate") == "tanh"
-    plain = "gelu_tanh" if tanh else "gelu"
+    given = config.get("act_kwargs") or {}
+    plain = translated(APPROXIMATIONS, given.get("approximate", "none"), "act_kwargs")
     return {
         "width": config["width"],
         "depth": config["layers"],
