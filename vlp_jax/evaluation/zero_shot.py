@@ -101,7 +101,7 @@ class ZeroShot:
             "skipped": dict(reader.skipped),
             "samples": len(truth),
         }
-        metrics = _metrics(truth, ranking, len(names))
+        metrics = classification.scores(ranking, truth, len(names))
         return Report(TASK, self.source.name, metrics, details)
 
     def _check_label(self, example: Example) -> None:
@@ -120,17 +120,6 @@ def _guess(
     logits = LOGIT_SCALE * images @ weights.T
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return top_k(logits, 5), 1 / odds.sum(axis=1)
-
-
-def _metrics(truth: np.ndarray, ranking: np.ndarray, classes: int) -> dict[str, float]:
-    enough = classes >= 5
-    return {
-        "acc1": classification.accuracy_at_k(ranking, truth, 1),
-        "acc5": classification.accuracy_at_k(ranking, truth, 5) if enough else np.nan,
-        "mean_per_class_recall": classification.mean_per_class_recall(
-            ranking[:, 0], truth
-        ),
-    }
 
 
 def _most_confident_errors(
