@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+from tests.porting import tiny_models
 from tests.porting.random_models import TEXT, VIT, random_model, residual
 from tests.porting.tiny_models import assert_same_bits, short
 from tests.saved_runs import begun, saved
-from vlp_jax import endpoints
+from vlp_jax import endpoints, proof
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.parallel.mesh import MeshSpec
@@ -80,6 +81,18 @@ def test_nothing_else_changes(sized):
     )
     assert encoded.shape == (1, 12) and np.isfinite(encoded).all()
     assert model.config.preprocessing.image_size == pixels  # it is as it was
+
+
+@pytest.mark.parametrize("kind", tiny_models.MODELS)
+def test_transformers_computes_the_same(kind, tmp_path):
+    """CLIP also with shorter texts; SigLIP reads their last position."""
+    theirs = tiny_models.save(tiny_models.MODELS[kind](), tmp_path / "theirs")
+    length = 9 if kind == "clip" else None
+    found, _ = resized(endpoints.read(f"hf:{theirs}"), 20, length)
+    folder = endpoints.write(f"hf:{tmp_path / 'larger'}", found)
+    proofs = proof.prove("hf", folder, found)
+    assert [p.side for p in proofs] == ["this package", "transformers"]
+    assert all(p.holds for p in proofs)
 
 
 def test_texts_that_fit_both_lengths_are_encoded_as_before(model):
