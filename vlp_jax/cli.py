@@ -142,7 +142,8 @@ def _help() -> str:
     own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     lines = [f"  --{flag.name:12} {flag.help}" for flag in own]
     flag = _config_flag()
-    lines.append(f"  --{flag}.path.to.key=value changes one setting of the {flag}.")
+    if flag in flags.FLAGS:
+        lines.append(f"  --{flag}.path.to.key=value changes one setting of the {flag}.")
     return "\n".join([sys.modules["__main__"].__doc__, *lines])
 
 

@@ -181,3 +181,8 @@ def test_sides_that_disagree_end_it(program, tmp_path):
     (folder / "tokenizer.json").write_text(json.dumps(content))
     flags = f"--source=hf:{folder}", f"--target=vlp:{tmp_path / 'ours'}"
     assert_error(program("port", *flags), FAILED, "the two sides do not agree")
+
+
+def test_help_names_its_own_flags(program):
+    said = program("port", "--help").check().out
+    assert "--source" in said and "--image_size" in said and "--config" not in said
