@@ -51,6 +51,35 @@ EVALUATE = {
         ),
         ("unknown weights 'emma'", "did you mean 'ema'?"),
     ),
+    "unknown format": (
+        ("--checkpoint=hff:DIR", "--output=DIR/out"),
+        ("'hff:DIR' is no endpoint", "expected one of vlp:"),
+    ),
+    "foreign model without an evaluation": (
+        ("--checkpoint=hf:DIR", "--output=DIR/out"),
+        ("hf:DIR has no evaluation of its own", "--config=configs/evaluate/image_fold"),
+    ),
+    "following a foreign model": (
+        ("--checkpoint=open_clip:DIR", "--output=DIR/out", "--follow"),
+        ("waits for the steps of a run", "open_clip:DIR is one model", "leave out"),
+    ),
+    "average of a foreign model": (
+        (
+            "--checkpoint=hf:DIR",
+            "--output=DIR/out",
+            "--config=configs/evaluate/digit_scenes.py",
+            "--config.weights=ema",
+        ),
+        ("hf:DIR has one set of weights", "leave out 'ema'"),
+    ),
+    "no tokenizer": (
+        (
+            "--checkpoint=big_vision:DIR/x.npz",
+            "--output=DIR/out",
+            "--config=configs/evaluate/digit_scenes.py",
+        ),
+        ("DIR/x.npz comes without a tokenizer", "--tokenizer="),
+    ),
 }
 
 
@@ -76,7 +105,7 @@ def test_evaluate_takes_a_workdir_or_a_step(program, tiny_run, tmp_path):
     last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
     found = results(tmp_path / "a")
     assert found == {n: last[f"retrieval/{n}"] for n in found} and len(found) == 6
-    assert "polyline" in (tmp_path / "a" / "report.html").read_text()
+    assert "<polyline" in (tmp_path / "a" / "report.html").read_text()
 
     step = workdir / "checkpoints" / "35"
     older = program(
