@@ -120,7 +120,8 @@ def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portabl
     if not folder.is_dir():
         raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
     settings, preprocessing, parameters = form.read(folder)
-    words = Tokenizer.load(tokenizer or str(folder), form.text_length(folder))
+    length, canonicalise = form.text_length(folder), form.canonicalise(folder)
+    words = Tokenizer.load(tokenizer or str(folder), length, canonicalise)
     end = form.end_of_text(folder)
     if end not in (None, words.eos_id):
         raise ConfigError(

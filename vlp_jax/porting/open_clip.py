@@ -4,7 +4,13 @@ from pathlib import Path
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting import open_clip_clip, open_clip_siglip, pictures
-from vlp_jax.porting.description import Description, Family, Settings, family_of
+from vlp_jax.porting.description import (
+    Description,
+    Family,
+    Settings,
+    family_of,
+    translated,
+)
 from vlp_jax.porting.files import (
     read_json,
     read_safetensors,
@@ -21,6 +27,8 @@ FAMILIES = {"clip": open_clip_clip.FAMILY, "siglip": open_clip_siglip.FAMILY}
 # What open_clip's classes take where a config says nothing.
 VISION = {"layers": 12, "width": 768, "patch_size": 16, "image_size": 224}
 TEXT = {"layers": 12, "width": 512, "heads": 8, "context_length": 77, "eos_id": 2}
+# How it cleans texts before its tokenizer sees them, and that canonicalisation here.
+CLEAN = {"whitespace": "open_clip", "lower": "clip", "canonicalize": "siglip"}
 
 
 def check(description: Description) -> None:
@@ -63,6 +71,14 @@ def end_of_text(folder: Path) -> int | None:
     """The token at which texts are pooled, where that is by its id."""
     text = _whole_config(folder)["model_cfg"]["text_cfg"]
     return text["eos_id"] if text.get("pool_type") == "eos" else None
+
+
+def canonicalise(folder: Path) -> str:
+    """What is done to texts first, whatever the folder's own tokenizer says."""
+    text = _whole_config(folder)["model_cfg"]["text_cfg"]
+    usual = "whitespace" if text.get("hf_tokenizer_name") else "lower"
+    given = {"clean": usual} | (text.get("tokenizer_kwargs") or {})
+    return translated(CLEAN, given["clean"], "clean of tokenizer_kwargs")
 
 
 def _whole_config(folder: Path) -> Settings:
