@@ -138,7 +138,6 @@ def get_config():
 """
 
 
-@pytest.mark.long
 def test_one_device_and_eight_print_the_same_digits(program, tiny_run, tmp_path):
     """Ranks are counted by NumPy and on devices; the last batches are ragged."""
     assert 5 * MANY**2 > FEW_SCORES > 5 * 27**2
