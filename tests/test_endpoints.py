@@ -143,6 +143,23 @@ def test_a_run_with_running_statistics(tmp_path):
     assert proof.prove("export", tmp_path / "programs", found)[0].holds
 
 
+def test_ready_for_use_on_all_devices(there, model, tmp_path):
+    """A foreign model belongs to no run, and neither does a copy of one."""
+    pictures = np.zeros((3, 12, 12, 3), np.uint8)
+    endpoints.write(f"vlp:{tmp_path / 'ours'}", model)
+    foreign = endpoints.load(f"hf:{there}", 5)
+    ours = endpoints.load(str(tmp_path / "ours"), 5)
+    assert foreign.path == f"hf:{there}" and ours.path == tmp_path / "ours"
+    for found in (foreign, ours):
+        assert found.workdir is None and found.step == 0
+        assert found.parameters == sum(x.size for x in model.parameters.values())
+        assert found.predictor.batch_size == 8  # of as many devices
+    np.testing.assert_array_equal(
+        foreign.predictor.encode_image(pictures), ours.predictor.encode_image(pictures)
+    )
+    refused(lambda: endpoints.load(f"hf:{there}", 5, "ema"), "one set", "'ema'")
+
+
 def test_a_target_that_is_there(model, tmp_path):
     (tmp_path / "mine").mkdir()
     for form in endpoints.FORMATS:

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from tests.saved_runs import saved
-from vlp_jax import recipe, trained
+from vlp_jax import endpoints, recipe, trained
 from vlp_jax.checkpoint.steps import step_folder
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.evaluations import Evaluation, step_rows
@@ -92,6 +92,27 @@ def test_one_device_and_eight_find_the_same_digits(run, tmp_path, capsys):
     assert "recall@10" in printed[0]
 
 
+def test_a_foreign_model_finds_what_ours_does(run, tmp_path):
+    """The export of a run, read where it is; its page shows no other's training."""
+    workdir = tmp_path / "run"
+    made, _ = saved(workdir, 7, name="mine", model__text__pool="first_eos")
+    made.store.close()
+    (workdir / "metrics.jsonl").write_text('{"step": 1, "loss": 2}\n' * 2)
+    average = endpoints.read(str(workdir), "ema")  # as the weights were at first
+    export = endpoints.write(f"hf:{workdir / 'exports' / 'hf'}", average)
+    found, pages = [], []
+    for checkpoint, weights in ((str(workdir), "ema"), (f"hf:{export}", "model")):
+        output = tmp_path / weights
+        evaluation = Evaluation(settings(), str(output))
+        evaluation.run(endpoints.load(checkpoint, 16, weights))
+        found.append(metrics_in(output))
+        pages.append(evaluation.page.read_text())
+    assert found[0] == found[1] and len(found[0]) == 2
+    assert ["<polyline" in page for page in pages] == [True, False]
+    assert evaluation.history()[0]["pretrained"] == f"hf:{export}"
+    assert f"hf:{export}" in pages[1]
+
+
 def test_other_folders_stand_beside_it(run, tmp_path):
     loaded = trained.load_checkpoint(str(run[0]), 16, "model")
     config = settings()
@@ -100,7 +121,8 @@ def test_other_folders_stand_beside_it(run, tmp_path):
     evaluation = Evaluation(config, str(tmp_path / "b"), (str(tmp_path / "a"),))
     evaluation.run(loaded)
     page = evaluation.page.read_text()
-    assert "<h2>Comparison</h2>" in page and '<th class="value">a</th>' in page
+    headings = '<th class="value">b</th><th class="value">a</th>'
+    assert "<h2>Comparison</h2>" in page and headings in page
     with pytest.raises(ConfigError, match="no results in"):
         Evaluation(config, str(tmp_path / "c"), (str(tmp_path / "gone"),))
     with pytest.raises(ConfigError, match="nothing to evaluate"):

@@ -74,7 +74,12 @@ class World:
         self.broken.get(step, lambda: None)()
         path = self.workdir / "checkpoints" / str(step)
         return SimpleNamespace(
-            path=path, step=step, config=self.config, predictor=step, parameters=1
+            path=path,
+            workdir=self.workdir,
+            step=step,
+            config=self.config,
+            predictor=step,
+            parameters=1,
         )
 
     def follow(self):

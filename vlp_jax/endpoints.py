@@ -24,6 +24,7 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.data.standalone_tokenizer import save_standalone
 from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.portable import Portable, from_settings, read_parameters
 from vlp_jax.porting import big_vision, hf, hub, open_clip, programs
 
@@ -55,6 +56,24 @@ def read(
     if weights != "model":
         raise ConfigError(f"{endpoint} has one set of weights; leave out {weights!r}")
     return lookup(READ, kind, "format that is read")(path, tokenizer)
+
+
+def load(
+    endpoint: str, batch_size: int, weights: str = "model", tokenizer: str | None = None
+) -> trained.LoadedCheckpoint:
+    """The model at an endpoint on all devices, as `read` finds it.
+
+    A path without a format is a checkpoint of ours.
+    """
+    kind, path = split(endpoint, "vlp")
+    if kind == "vlp":
+        return trained.load_checkpoint(path, batch_size, weights)
+    model = read(endpoint, weights, tokenizer)
+    predictor = model.predictor(MeshSpec().make(), batch_size)
+    parameters = trees.count(predictor.variables["params"])
+    return trained.LoadedCheckpoint(
+        endpoint, model.step, model.config, predictor, parameters
+    )
 
 
 def write(endpoint: str, model: Portable) -> Path:
@@ -101,7 +120,8 @@ def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portabl
     if not folder.is_dir():
         raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
     settings, preprocessing, parameters = form.read(folder)
-    words = Tokenizer.load(tokenizer or str(folder), form.text_length(folder))
+    length, canonicalise = form.text_length(folder), form.canonicalise(folder)
+    words = Tokenizer.load(tokenizer or str(folder), length, canonicalise)
     known = form.vocab_size(folder)
     if known != words.vocab_size:
         raise ConfigError(

@@ -2,6 +2,8 @@
 
 python -m vlp_jax.evaluate --checkpoint=runs/quickstart --output=runs/quickstart/eval
 Without --config it runs the evaluation that the checkpoint was trained with.
+A foreign model is named by its format, as for port: hf:DIR, hf:ORG/NAME, open_clip:DIR
+or big_vision:FILE.npz. It brings its own preprocessing and tokenizer.
 """
 
 from absl import flags
@@ -10,7 +12,8 @@ from vlp_jax import cli
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.logs import console, say, talks
 
-flags.DEFINE_string("checkpoint", None, "A training workdir or a step folder.")
+flags.DEFINE_string("checkpoint", None, "A training workdir, a step, or FORMAT:DIR.")
+flags.DEFINE_string("tokenizer", None, "Its folder or name, if the model has none.")
 flags.DEFINE_string("output", None, "Folder for the results.")
 flags.DEFINE_bool("follow", False, "Beside a training: every step that it keeps, once.")
 flags.DEFINE_list("compare", [], "Folders of results, to show side by side.")
@@ -29,16 +32,28 @@ def main() -> None:
             "evaluate needs a checkpoint and a folder: --checkpoint=runs/quickstart "
             "--output=runs/quickstart/eval"
         )
-    from vlp_jax import evaluations, following, trained
+    from vlp_jax import endpoints, evaluations, following, trained
 
+    kind, path = endpoints.split(checkpoint, "vlp")
+    if kind != "vlp" and flags.FLAGS.follow:
+        raise ConfigError(
+            f"--follow waits for the steps of a run, and {checkpoint} is one model; "
+            "leave out --follow"
+        )
+    if kind != "vlp" and config is None:
+        raise ConfigError(
+            f"{checkpoint} has no evaluation of its own; name one, such as "
+            "--config=configs/evaluate/image_folder.py --config.data.root=DIR"
+        )
     if flags.FLAGS.follow:
         cli.prepare_output(output)
-        evaluation = following.Follower(checkpoint, config, output, others).run()
+        evaluation = following.Follower(path, config, output, others).run()
         say(f"All steps are evaluated. Next: open {evaluation.page}", style="bold")
         return
-    settings = config or trained.checkpoint_config(checkpoint).evaluation
+    settings = config or trained.checkpoint_config(path).evaluation
     evaluation = evaluations.Evaluation(settings, output, others)
-    loaded = trained.load_checkpoint(checkpoint, settings.batch_size, settings.weights)
+    options = settings.batch_size, settings.weights, flags.FLAGS.tokenizer
+    loaded = endpoints.load(checkpoint, *options)
     cli.prepare_output(output)
     evaluation.run(loaded)
     say(f"Next: open {evaluation.page} in a browser", style="bold")

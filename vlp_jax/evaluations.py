@@ -114,8 +114,8 @@ class Evaluation:
             "parameters": f"{loaded.parameters:,}",
             "weights": self.settings.weights,
         }
-        curves = charts.series(read_rows(loaded.path.parents[1]))
-        curves |= charts.series(step_rows(history))
+        trained_rows = read_rows(loaded.workdir) if loaded.workdir else []
+        curves = charts.series(trained_rows) | charts.series(step_rows(history))
         title = f"{name}, step {loaded.step}"
         beside = self._comparison()
         report.write_report(self.page, title, reports, curves, facts, beside)

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from vlp_jax import build
 from vlp_jax.checkpoint import description
-from vlp_jax.checkpoint.steps import read_checkpoint
+from vlp_jax.checkpoint.steps import CHECKPOINTS, read_checkpoint
 from vlp_jax.checkpoint.storage import WEIGHTS, check_kept, restore_item
 from vlp_jax.core import trees
 from vlp_jax.core.logs import say
@@ -37,13 +37,22 @@ def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
 
 @dataclasses.dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A checkpoint ready for use, built from nothing but its path."""
+    """A model ready for use, built from nothing but its path.
 
-    path: Path
+    path: the folder of a step; of a foreign model its endpoint, such as 'hf:DIR'.
+    """
+
+    path: Path | str
     step: int
     config: ConfigDict
     predictor: ModelPredictor
     parameters: int
+
+    @property
+    def workdir(self) -> Path | None:
+        """That of the run whose step it is; None for whatever no run has left there."""
+        of_run = isinstance(self.path, Path) and self.path.parent.name == CHECKPOINTS
+        return self.path.parents[1] if of_run else None
 
 
 def checkpoint_config(path: Path | str) -> ConfigDict:

@@ -20,18 +20,22 @@ def multi_hot(*values: float, kind: str = "float32") -> bytes:
 
 def write_folder(
     root: Path,
-    truth: Sequence[tuple[str, str, bytes | str]],
+    truth: Sequence[tuple[str | bytes, str, bytes | str]],
     files: Mapping[str, str],
     per_shard: int = 2,
     split: str = "test",
 ) -> str:
-    """Samples (colour, field, its content) in shards of `per_shard`; texts beside."""
+    """Samples (picture, field, its content) in shards of `per_shard`; texts beside.
+
+    picture: its colour, or the bytes of a file.
+    """
     shards = [truth[i : i + per_shard] for i in range(0, len(truth), per_shard)]
     for number, shard in enumerate(shards):
         members = {}
-        for place, (colour, field, content) in enumerate(shard):
+        for place, (picture, field, content) in enumerate(shard):
             key = f"s{number * per_shard + place:07d}"
-            members |= {f"{key}.jpg": PICTURES[colour], f"{key}.{field}": content}
+            data = PICTURES.get(picture, picture)
+            members |= {f"{key}.jpg": data, f"{key}.{field}": content}
         write_tar(root / split / f"{number}.tar", members)
     (root / split / "nshards.txt").write_text(f"{len(shards)}\n")
     for name, text in files.items():

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.data.tokenizers import Tokenizer, canonicalise_clip, canonicalise_siglip
+from vlp_jax.data.tokenizers import (
+    Tokenizer,
+    canonicalise_clip,
+    canonicalise_open_clip,
+    canonicalise_siglip,
+)
 
 CAPTIONS = [
     f"a {size} {colour} {digit} {place} the picture"
@@ -103,6 +108,18 @@ def test_threads_agree(tokenizer):
 def test_canonicalise_clip():
     assert canonicalise_clip(" A\tdog &amp;amp; a CAT\n&lt;3 ") == "a dog & a cat <3"
     assert canonicalise_clip("一只 狗") == "一只 狗"
+
+
+def test_canonicalise_open_clip():
+    """The values are those of open_clip 3.3.0."""
+    texts = {
+        " A\tdog &amp;amp; a CAT\n&lt;3 ": "A dog & a CAT <3",
+        "\u201cit\u2019s\u201d O\u02bcahu": "\"it's\" O'ahu",
+        "\u201elow\u201f \u2018so\u201b \u201aso": "\"low\" 'so' 'so",
+        "&ldquo;red&rdquo;": '"red"',
+        "一只 狗": "一只 狗",
+    }
+    assert {text: canonicalise_open_clip(text) for text in texts} == texts
 
 
 def test_canonicalise_siglip():

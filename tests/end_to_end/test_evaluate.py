@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.end_to_end.outcomes import assert_refused
+from vlp_jax.evaluation.retrieval import FEW_SCORES
 
 # name: (flags, words of the message), for assert_refused.
 EVALUATE = {
@@ -51,6 +52,35 @@ EVALUATE = {
         ),
         ("unknown weights 'emma'", "did you mean 'ema'?"),
     ),
+    "unknown format": (
+        ("--checkpoint=hff:DIR", "--output=DIR/out"),
+        ("'hff:DIR' is no endpoint", "expected one of vlp:"),
+    ),
+    "foreign model without an evaluation": (
+        ("--checkpoint=hf:DIR", "--output=DIR/out"),
+        ("hf:DIR has no evaluation of its own", "--config=configs/evaluate/image_fold"),
+    ),
+    "following a foreign model": (
+        ("--checkpoint=open_clip:DIR", "--output=DIR/out", "--follow"),
+        ("waits for the steps of a run", "open_clip:DIR is one model", "leave out"),
+    ),
+    "average of a foreign model": (
+        (
+            "--checkpoint=hf:DIR",
+            "--output=DIR/out",
+            "--config=configs/evaluate/digit_scenes.py",
+            "--config.weights=ema",
+        ),
+        ("hf:DIR has one set of weights", "leave out 'ema'"),
+    ),
+    "no tokenizer": (
+        (
+            "--checkpoint=big_vision:DIR/x.npz",
+            "--output=DIR/out",
+            "--config=configs/evaluate/digit_scenes.py",
+        ),
+        ("DIR/x.npz comes without a tokenizer", "--tokenizer="),
+    ),
 }
 
 
@@ -76,7 +106,7 @@ def test_evaluate_takes_a_workdir_or_a_step(program, tiny_run, tmp_path):
     last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
     found = results(tmp_path / "a")
     assert found == {n: last[f"retrieval/{n}"] for n in found} and len(found) == 6
-    assert "polyline" in (tmp_path / "a" / "report.html").read_text()
+    assert "<polyline" in (tmp_path / "a" / "report.html").read_text()
 
     step = workdir / "checkpoints" / "35"
     older = program(
@@ -89,6 +119,49 @@ def test_evaluate_takes_a_workdir_or_a_step(program, tiny_run, tmp_path):
     value = found["image_retrieval_recall@1"]
     assert "image_retrieval_recall@1" in compared.out and f"{value:.4f}" in compared.out
     assert "<h2>Comparison</h2>" in (tmp_path / "c" / "comparison.html").read_text()
+
+
+MANY = 917  # with five captions each more scores than FEW_SCORES: on the devices
+EVALUATORS = f"""
+from vlp_jax import recipe
+
+def get_config():
+    config = recipe.evaluation()
+    config.batch_size = 36
+    scenes = dict(split="test", canvas=24)
+    for name, size in (("few", 27), ("many", {MANY})):
+        data = recipe.source("digit_scenes", size=size, **scenes)
+        config.evaluators[name] = recipe.evaluator("retrieval", data, gallery=2)
+    data = recipe.source("digit_scenes", size=45, digit_counts=(1,), **scenes)
+    config.evaluators.digits = recipe.evaluator("zero_shot", data)
+    return config
+"""
+
+
+def test_one_device_and_eight_print_the_same_digits(program, tiny_run, tmp_path):
+    """Ranks are counted by NumPy and on devices; the last batches are ragged."""
+    assert 5 * MANY**2 > FEW_SCORES > 5 * 27**2
+    config = tmp_path / "evaluation.py"
+    config.write_text(EVALUATORS)
+    started = {
+        devices: program.start(
+            "evaluate",
+            f"--checkpoint={tiny_run.workdir}",
+            f"--config={config}",
+            f"--output={tmp_path / str(devices)}",
+            devices=devices,
+        )
+        for devices in (1, 8)
+    }
+    printed, found = [], []
+    for devices, process in started.items():
+        output = tmp_path / str(devices)
+        printed.append(program.wait(process).check().out.replace(str(output), "OUT"))
+        lines = (output / "results.jsonl").read_text().splitlines()
+        found.append([json.loads(line)["metrics"] for line in lines])
+    assert printed[0] == printed[1] and found[0] == found[1]
+    assert [len(metrics) for metrics in found[0]] == [3, 6, 6]
+    assert len(set(found[0][2].values())) > 4
 
 
 def test_evaluate_the_moving_average(program, tiny_run, tmp_path):

@@ -77,7 +77,8 @@ def test_the_scripts_of_the_readme_answer_alike(
     np.testing.assert_allclose(found, logits[0, :2], rtol=1e-5)
 
 
-def test_it_comes_back_and_is_evaluated(program, exported, tmp_path):
+def test_it_comes_back_and_is_evaluated(program, exported, tiny_run, tmp_path):
+    """With the same metrics as the run, and as the export where it lies."""
     folder, _ = exported
     flags = f"--source=hf:{folder}", f"--target=vlp:{tmp_path / 'ours'}"
     found = program("port", *flags).check()
@@ -88,16 +89,18 @@ def test_it_comes_back_and_is_evaluated(program, exported, tmp_path):
         for name in ("retrieval", "zero_shot")
         for setting in ("size=24", "canvas=24")
     ]
-    program(
-        "evaluate",
-        f"--checkpoint={tmp_path / 'ours'}",
-        f"--output={tmp_path / 'eval'}",
-        "--config=configs/evaluate/digit_scenes.py",
-        "--config.batch_size=32",
-        *scenes,
-    ).check()
-    results = [json.loads(p.read_text()) for p in (tmp_path / "eval").glob("*.json")]
-    assert len(results) == 2 and all(found["metrics"] for found in results)
+
+    def metrics(checkpoint: str, output) -> list[dict]:
+        config = "--config=configs/evaluate/digit_scenes.py", "--config.batch_size=32"
+        flags = f"--checkpoint={checkpoint}", f"--output={output}", *config, *scenes
+        assert program("evaluate", *flags).check().err == ""
+        paths = sorted(output.glob("*.json"))
+        return [json.loads(path.read_text())["metrics"] for path in paths]
+
+    expected = metrics(f"vlp:{tiny_run.workdir}", tmp_path / "run")
+    assert len(expected) == 2 and all(expected)
+    assert metrics(tmp_path / "ours", tmp_path / "back") == expected
+    assert metrics(f"hf:{folder}", tmp_path / "export") == expected
 
 
 def test_other_sizes(program, tiny_run, tmp_path):

@@ -67,6 +67,24 @@ def test_a_config_may_leave_out_what_is_usual(folder):
     assert open_clip.end_of_text(folder) is None
 
 
+def test_how_texts_are_cleaned_first(folder):
+    """Before a tokenizer of Hugging Face, and before open_clip's own."""
+    assert open_clip.canonicalise(folder) == "open_clip"
+    change_json(folder / CONFIG, model_cfg__text_cfg__tokenizer_kwargs=None)
+    assert open_clip.canonicalise(folder) == "open_clip"
+    change_json(folder / CONFIG, model_cfg__text_cfg__hf_tokenizer_name=None)
+    assert open_clip.canonicalise(folder) == "clip"
+    change_json(
+        folder / CONFIG, model_cfg__text_cfg__tokenizer_kwargs={"clean": "canonicalize"}
+    )
+    assert open_clip.canonicalise(folder) == "siglip"
+    change_json(
+        folder / CONFIG, model_cfg__text_cfg__tokenizer_kwargs={"clean": "none"}
+    )
+    with pytest.raises(ConfigError, match="clean of tokenizer_kwargs is 'none'"):
+        open_clip.canonicalise(folder)
+
+
 def refused(folder, *said):
     with pytest.raises(ConfigError) as error:
         open_clip.read(folder)

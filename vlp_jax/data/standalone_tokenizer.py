@@ -23,25 +23,44 @@ def _siglip():
     ]
 
 
+def _quotes_and_spaces():
+    from tokenizers import Regex, normalizers
+
+    return [
+        normalizers.Replace(Regex("[\u02bc\u2018-\u201b]"), "'"),
+        normalizers.Replace(Regex("[\u201c-\u201f]"), '"'),
+        *_spaces(),
+    ]
+
+
+def _spaces():
+    from tokenizers import Regex, normalizers
+
+    return [
+        normalizers.Replace(Regex(r"[\s\x1c-\x1f]+"), " "),  # as Python splits
+        normalizers.Strip(),
+    ]
+
+
 def _spaces_and_case():
     from tokenizers import Regex, normalizers
 
     cased = r"\p{Lu}\p{Ll}\p{Lt}"
     return [
-        normalizers.Replace(Regex(r"[\s\x1c-\x1f]+"), " "),  # as Python splits
-        normalizers.Strip(),
+        *_spaces(),
         # Python lowers a sigma at the end of a word to its final form.
         normalizers.Replace(Regex(f"(?<=[{cased}])Σ(?![{cased}])"), "ς"),
         normalizers.Lowercase(),
     ]
 
 
-# By canonicalisation. That of CLIP also resolves HTML entities, which a normalizer
-# cannot: such texts are to be cleaned before.
+# By canonicalisation. Those of CLIP and open_clip also resolve HTML entities, which a
+# normalizer cannot: such texts are to be cleaned before.
 NORMALIZERS: dict[str, Callable[[], list]] = {
     "none": list,
     "siglip": _siglip,
     "clip": _spaces_and_case,
+    "open_clip": _quotes_and_spaces,
 }
 
 

@@ -23,6 +23,10 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 SPECIAL_TOKENS = ("<|pad|>", "<|mask|>", "<|startoftext|>", "<|endoftext|>")
 SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256  # every byte is a token
 
+STRAIGHT = str.maketrans(
+    dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f", '"')
+)
 WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -45,10 +49,21 @@ def canonicalise_clip(text: str) -> str:
     return " ".join(html.unescape(html.unescape(text)).lower().split())
 
 
+def canonicalise_open_clip(text: str) -> str:
+    """HTML entities resolved (twice), curly quotes made straight, whitespace collapsed.
+
+    As open_clip does before every tokenizer of Hugging Face (clean='whitespace' in its
+    tokenizer.py), but for what else the ftfy package repairs there.
+    """
+    text = html.unescape(html.unescape(text)).translate(STRAIGHT)
+    return " ".join(text.split())
+
+
 CANONICALISE = {
     "none": lambda text: text,
     "siglip": canonicalise_siglip,
     "clip": canonicalise_clip,
+    "open_clip": canonicalise_open_clip,
 }
 
 

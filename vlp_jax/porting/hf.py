@@ -76,6 +76,11 @@ def end_of_text(folder: Path) -> int | None:
     return config["text_config"]["eos_token_id"] if by_id else None
 
 
+def canonicalise(folder: Path) -> None:
+    """Its tokenizers do themselves what is to be done to texts first."""
+    return None
+
+
 def _whole_config(folder: Path) -> Settings:
     """config.json with transformers' defaults for what it leaves out."""
     from transformers import AutoConfig

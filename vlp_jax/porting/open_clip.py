@@ -9,7 +9,13 @@ from vlp_jax.porting import (
     open_clip_siglip,
     pictures,
 )
-from vlp_jax.porting.description import Description, Family, Settings, family_of
+from vlp_jax.porting.description import (
+    Description,
+    Family,
+    Settings,
+    family_of,
+    translated,
+)
 from vlp_jax.porting.files import (
     read_json,
     read_safetensors,
@@ -37,6 +43,8 @@ TEXT = {
     "vocab_size": 49408,
     "eos_id": 2,
 }
+# How it cleans texts before its tokenizer sees them, and that canonicalisation here.
+CLEAN = {"whitespace": "open_clip", "lower": "clip", "canonicalize": "siglip"}
 
 
 def check(description: Description) -> None:
@@ -83,6 +91,14 @@ def end_of_text(folder: Path) -> int | None:
     """The token at which texts are pooled, where that is by its id."""
     text = _whole_config(folder)["model_cfg"]["text_cfg"]
     return text["eos_id"] if text.get("pool_type") == "eos" else None
+
+
+def canonicalise(folder: Path) -> str:
+    """What is done to texts first, whatever the folder's own tokenizer says."""
+    text = _whole_config(folder)["model_cfg"]["text_cfg"]
+    usual = "whitespace" if text.get("hf_tokenizer_name") else "lower"
+    given = {"clean": usual} | (text.get("tokenizer_kwargs") or {})
+    return translated(CLEAN, given["clean"], "clean of tokenizer_kwargs")
 
 
 def _whole_config(folder: Path) -> Settings:
