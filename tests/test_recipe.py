@@ -46,6 +46,11 @@ def test_evaluator_settings_keep_their_types():
     assert block.get_type("limit") is int and block.get_type("templates") is object
 
 
+def test_class_names_are_a_name_or_several():
+    assert all("class_names" in recipe.source(kind) for kind in ("tfds", "imagenet"))
+    assert recipe.source("image_folder").get_type("class_names") is object
+
+
 def one(given, a: int, b: float | None = None, c: bool = False, d: str = "x"):
     """A builder of one kind; `given` is handed to it."""
 

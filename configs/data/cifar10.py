@@ -6,6 +6,8 @@ Get it    pip install tensorflow tensorflow-datasets importlib_resources
           (TensorFlow is needed for this alone)
 Evaluate  configs/evaluate/image_classes.py with --config.data.kind=tfds \\
               --config.data.name=cifar10 --config.data.split=test
+          with CLIP's 18 prompts of this set, unless evaluators.zero_shot.templates
+          says otherwise; other names for the classes: --config.data.class_names=FILE
 Check     python -m vlp_jax.data_check --config=configs/data/cifar10.py
 """
 

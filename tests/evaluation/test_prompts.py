@@ -1,11 +1,12 @@
-"""Templates by name or as they are given, and the class names in them."""
+"""Templates by name, from a file or as they are given, and the class names in them."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.evaluation.prompts import chosen, fill, templates
+from vlp_jax.evaluation.prompts import TEMPLATES, chosen, fill, templates
 
 
 def test_template_sets_fit_the_embedded_data():
@@ -15,10 +16,36 @@ def test_template_sets_fit_the_embedded_data():
     assert templates(["{}!"]) == ("{}!",)
 
 
+def test_the_published_sets():
+    imagenet = templates("openai_imagenet80")
+    assert len(imagenet) == len(set(imagenet)) == 80
+    assert (imagenet[0], imagenet[-1]) == (
+        "a bad photo of a {}.",
+        "a tattoo of the {}.",
+    )
+    assert len(templates("cifar10")) == 18 and len(templates("caltech101")) == 34
+    assert templates("food101") == ("a photo of {}, a type of food.",)
+    assert len(set(templates("openai_resisc45"))) == 18
+    for name in json.loads(TEMPLATES.read_text()):
+        found = templates(name)
+        assert len(found) == len(set(found)), name
+        assert all(template.count("{") == 1 for template in found), name
+
+
+def test_a_file_with_a_template_a_line(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("a {c}, plain.\n {} here\n")  # clip_benchmark's form, and ours
+    assert templates(str(path)) == ("a {}, plain.", "{} here")
+    path.write_text("a photo\n")
+    with pytest.raises(ConfigError, match="template 'a photo' has no '{}'"):
+        templates(str(path))
+
+
 def test_what_a_config_names_comes_before_what_a_source_brings():
     own, none = SimpleNamespace(templates=("own {}",)), SimpleNamespace()
     assert chosen(("x {}",), own) == ("x {}",)
     assert chosen(None, own) == ("own {}",)
+    assert len(chosen(None, SimpleNamespace(templates="openai_simple7"))) == 7
     assert chosen(None, none) == chosen("photo", own) == ("a photo of a {}",)
     with pytest.raises(ConfigError, match="'a b' has no"):
         chosen(None, SimpleNamespace(templates=("a b",)))
@@ -37,7 +64,8 @@ def test_braces_in_a_class_name_mean_nothing():
     [
         ((), "templates is empty; give at least"),
         (("a {}", "b"), "template 'b' has no '{}' where the class name goes"),
-        ("foto", "unknown prompt templates 'foto'.*did you mean 'photo'"),
+        ("foto", "unknown prompt templates 'foto'.*did you mean 'photo'.*text file"),
+        ((3,), "prompt templates is \\(3,\\); expected the name of a set"),
     ],
 )
 def test_templates_that_cannot_be_filled(given, said):

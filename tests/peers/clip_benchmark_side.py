@@ -15,12 +15,14 @@ import numpy as np
 sys.modules["torchvision._meta_registrations"] = types.ModuleType("empty")
 
 import torch  # noqa: E402
-from clip_benchmark import webdataset_builder  # noqa: E402
+from clip_benchmark import datasets, webdataset_builder  # noqa: E402
+from clip_benchmark.datasets import voc2007  # noqa: E402
 from clip_benchmark.metrics import (  # noqa: E402
     image_caption_selection,
     zeroshot_classification,
     zeroshot_retrieval,
 )
+from open_clip import zero_shot_metadata  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from benchmarks.peers.side import serve  # noqa: E402
@@ -145,6 +147,21 @@ def export(folder: Path) -> dict:
     return {}
 
 
+def words() -> dict:
+    """The templates and class names that the peers use, by their names of the sets."""
+    folder = Path(datasets.__file__).parent
+    templates, names = (
+        json.loads((folder / f"en_{part}.json").read_text(encoding="utf-8"))
+        for part in ("zeroshot_classification_templates", "classnames")
+    )
+    names["voc2007"] = voc2007.object_categories
+    names["open_clip"] = zero_shot_metadata.IMAGENET_CLASSNAMES
+    for size in ("OPENAI", "SIMPLE"):
+        made = getattr(zero_shot_metadata, f"{size}_IMAGENET_TEMPLATES")
+        templates[size] = [template("{c}") for template in made]
+    return {"templates": templates, "names": names}
+
+
 EVALUATIONS = {
     "retrieval": retrieval,
     "hits": hits,
@@ -164,7 +181,7 @@ def main() -> None:
         return run
 
     answers = {name: answer(evaluate) for name, evaluate in EVALUATIONS.items()}
-    serve({}, answers | {"export": lambda: quietly(export, folder)})
+    serve({}, answers | {"export": lambda: quietly(export, folder), "words": words})
 
 
 def quietly(function, *args) -> dict:

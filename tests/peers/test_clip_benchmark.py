@@ -1,15 +1,19 @@
-"""Our metrics beside clip_benchmark 1.6.2 itself, with ties and without.
+"""Our metrics, prompts and class names beside clip_benchmark 1.6.2 itself.
 
 torch.topk and torch.sort leave the order of equal scores open, and use that freedom (of
 twenty zeros the first five are 12, 14, 13, 15, 11). So clip_benchmark has a digit where
 every order of equal scores gives the same one; there ours is that digit.
 """
 
+import json
+
 import numpy as np
 import pytest
 
 from benchmarks.peers.side import Side
+from vlp_jax.data.class_names import class_sets
 from vlp_jax.data.sources.clip_benchmark import ClipBenchmark
+from vlp_jax.evaluation import prompts
 from vlp_jax.evaluation.metrics import classification, retrieval
 from vlp_jax.evaluation.metrics.average_precision import mean_average_precision
 from vlp_jax.evaluation.metrics.ranking import first_hit_ranks, top_k
@@ -208,3 +212,43 @@ def test_its_exports_are_read(theirs, monkeypatch, tmp_path):
         ("a dog",),
         ("two", "of", "them"),
     ]
+
+
+RENAMED = {"flowers102": "flowers", "imagenet": "imagenet1k"}
+# It takes their class names from the files of the datasets (test_class_names.py).
+FROM_FILES = {
+    "cars",
+    "cifar10",
+    "cifar100",
+    "dtd",
+    "fgvc_aircraft",
+    "food101",
+    "renderedsst2",
+    "resisc45",
+    "stl10",
+    "sun397",
+}
+
+
+def test_class_names_letter_by_letter(theirs):
+    names, compared = theirs("words")["names"], set()
+    for ours, classes in class_sets().items():
+        known = names.get(RENAMED.get(ours, ours))
+        if known is not None:
+            assert list(classes) == known, ours
+            compared.add(ours)
+    assert set(class_sets()) - compared == FROM_FILES
+    assert names["open_clip"] == names["imagenet1k"]
+
+
+def test_templates_letter_by_letter(theirs):
+    known = theirs("words")["templates"]
+    sets = {name: name for name in json.loads(prompts.TEMPLATES.read_text())}
+    ours_alone = {"photo", "digit_scenes", "openai_resisc45"}
+    sets |= {"flowers102": "flowers", "openai_imagenet80": "imagenet1k"}
+    sets |= {"openai_simple7": "SIMPLE"}
+    assert len(sets) == 3 + 23
+    for ours in set(sets) - ours_alone:
+        found = [template.replace("{}", "{c}") for template in prompts.templates(ours)]
+        assert found == known[sets[ours]], ours
+    assert known["OPENAI"] == known["imagenet1k"]

@@ -62,8 +62,9 @@ class Source(Protocol):
 
     `source[i]` raises BadSample when example i cannot be read. `class_names` names
     the labels; it is empty when the source has none. Where the data come with prompts
-    for their classes, `templates` holds them ('{}' stands for the class). A source that
-    leaves something out when it is opened counts it by cause in a Counter `dropped`.
+    for their classes, `templates` holds them ('{}' stands for the class), or the
+    name of a set in evaluation/assets/templates.json. A source that leaves something
+    out when it is opened counts it by cause in a Counter `dropped`.
     Reading is safe from several threads, and a source can be pickled.
 
     `fingerprint` tells whether the data are those of an earlier run: {part: digest}

@@ -1,11 +1,19 @@
-"""Prompt templates: named sets in assets/templates.json, or written in the config."""
+"""Prompt templates: named sets in assets/templates.json, or a person's own.
+
+The published ones are those of CLIP's zero-shot evaluation (Radford et al. 2021;
+openai/CLIP, data/prompts.md and the notebook on ImageNet; MIT licence), letter by
+letter as clip_benchmark 1.6.2 has them (MIT licence): openai_imagenet80, and a set for
+each set of class names (data/class_names.py) by its name. Those of svhn, resisc45 (its
+'sattelite' too) and pcam are clip_benchmark's own; openai_resisc45 has the 18 of CLIP.
+openai_simple7 are open_clip's SIMPLE_IMAGENET_TEMPLATES (MIT licence).
+"""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.core.lookup import lookup
+from vlp_jax.core.named_texts import named_texts
 from vlp_jax.core.types import Source
 
 TEMPLATES = Path(__file__).parent / "assets" / "templates.json"
@@ -20,22 +28,22 @@ def chosen(name: str | Sequence[str] | None, source: Source) -> tuple[str, ...]:
 
 
 def templates(name: str | Sequence[str]) -> tuple[str, ...]:
-    """The templates called `name`, or `name` itself if it is a sequence of them.
+    """The set called `name`, the lines of the text file there, or `name` itself.
 
-    Raises ConfigError for an unknown name, an empty sequence and a template without
-    the '{}' that stands for the class.
+    '{}' stands for the class; so does '{c}', as clip_benchmark writes it. Raises
+    ConfigError for an unknown name, an empty sequence and a template with neither.
     """
-    if isinstance(name, str):
-        named = json.loads(TEMPLATES.read_text(encoding="utf-8"))
-        name = lookup(named, name, "prompt templates")
-    if not name:
+    sets = json.loads(TEMPLATES.read_text(encoding="utf-8"))
+    found = named_texts(name, sets, "prompt templates")
+    if not found:
         raise ConfigError("templates is empty; give at least ('a photo of a {}',)")
-    for template in name:
+    found = tuple(template.replace("{c}", "{}") for template in found)
+    for template in found:
         if "{}" not in template:
             raise ConfigError(
                 f"template {template!r} has no '{{}}' where the class name goes"
             )
-    return tuple(name)
+    return found
 
 
 def fill(template: str, class_names: Sequence[str]) -> list[str]:

@@ -45,8 +45,8 @@ class ZeroShot:
 
     Args:
       source: labelled examples, and `class_names` that name the labels.
-      templates: a set of assets/templates.json, or templates with '{}' for the class;
-        None: those that the source comes with, else 'photo'.
+      templates: a set of assets/templates.json, a text file with a template a line, or
+        templates with '{}' for the class; None: the source's own, else 'photo'.
       limit: only the first `limit` samples; None means all.
 
     Metrics: acc1, acc5 (NaN below five classes, as clip_benchmark has it) and

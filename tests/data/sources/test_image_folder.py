@@ -212,6 +212,11 @@ def test_class_folders(tmp_path):
     assert source.dropped == {"class_missing": 1}
     named = ImageFolder(root, class_names=("Ant", "Hound", "Otter"))
     assert named[0].captions == ("a photo of a Hound",)
+    (tmp_path / "names.txt").write_text("Ant\nHound\nOtter\n")
+    listed = ImageFolder(root, class_names=str(tmp_path / "names.txt"))
+    assert listed.class_names == named.class_names
+    with pytest.raises(ConfigError, match="10 class_names for 3 class folders"):
+        ImageFolder(root, class_names="cifar10")
     with pytest.raises(ConfigError, match="2 class_names for 3 class folders"):
         ImageFolder(root, class_names=("Ant", "Hound"))
     with pytest.raises(ConfigError, match="template 'a photo' has no '{}'"):

@@ -9,6 +9,7 @@ from scipy.io import savemat
 from tests.data.sources.conftest import jpeg
 from vlp_jax.core.errors import BadSample
 from vlp_jax.data.sources.imagenet import ImageNet
+from vlp_jax.evaluation.prompts import chosen
 
 
 def found(source) -> list[tuple]:
@@ -33,6 +34,7 @@ def test_class_folders(disk):
     ]
     assert source[0].image == jpeg(1) and source.dropped == {"class_missing": 1}
     assert source.name == "imagenet/train"
+    assert len(chosen(None, source)) == 80 and len(source[0].captions) == 1
     assert found(pickle.loads(pickle.dumps(source))) == found(source)
     named = ImageNet(
         str(disk.root), class_names=("x", "y", "z"), templates=("{}!", "one {}")

@@ -50,6 +50,7 @@ def test_columns_and_classes_as_they_are_set(folder):
     classes = Classes(("cat", "dog"), ("a {}",))
     assert source.columns == Columns("jpg", "text", "cls", classes)
     assert source.class_names == ("cat", "dog")
+    assert Lines(str(folder), class_names="svhn").class_names[7] == "seven"
 
 
 def test_what_is_refused(folder):

@@ -17,7 +17,8 @@ from tests.data.sources.tiny_tfds import (
     TinyTexts,
 )
 from vlp_jax.core.errors import BadSample, ConfigError
-from vlp_jax.data.sources.tfds import Tfds, prepared_folder
+from vlp_jax.data.sources.tfds import PROMPTS, Tfds, prepared_folder
+from vlp_jax.evaluation.prompts import chosen, templates
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +81,22 @@ def test_classes(data_dir):
     unlabelled = Tfds("tiny_classes", split="test", root=str(data_dir))
     assert unlabelled[0].label is None and unlabelled[0].captions == ()
     named = Tfds("tiny_classes", root=str(data_dir), class_names=("x", "y", "z"))
-    assert named.class_names == ("x", "y", "z")
+    assert named.class_names == ("x", "y", "z") and named.templates == ()
+    (data_dir / "names.txt").write_text("x\ny\nz\n")
+    listed = str(data_dir / "names.txt")
+    listed = Tfds("tiny_classes", root=str(data_dir), class_names=listed)
+    assert listed.class_names == named.class_names
+    message = refused("tiny_classes", root=str(data_dir), class_names="mnist")
+    assert "10 class_names for 3 classes" in message
     message = refused("tiny_classes", root=str(data_dir), class_names=("x",))
     assert "1 class_names for 3 classes" in message
+
+
+def test_known_datasets_come_with_their_prompts(data_dir, monkeypatch):
+    assert {name: templates(prompts) for name, prompts in PROMPTS.items()}
+    monkeypatch.setitem(PROMPTS, "tiny_classes", "cifar10")
+    source = Tfds("tiny_classes:1.0.0", root=str(data_dir), templates=("a {}",))
+    assert len(chosen(None, source)) == 18 and len(source[0].captions) == 1
 
 
 def test_splits_in_tfds_notation(data_dir):

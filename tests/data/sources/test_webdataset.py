@@ -118,6 +118,7 @@ def test_labels(tmp_path):
         "b.txt": "blue!",
     }
     data |= {"c.jpg": RED, "c.cls": "2", "d.jpg": RED, "d.cls": "dog"}
+    assert one(tmp_path, data, class_names="stl10").class_names[2] == "car"
     source = one(tmp_path, data, class_names=("sky", "fire"), templates=("a {}", "{}"))
     assert source.class_names == ("sky", "fire") and len(source) == 4
     assert (source[0].label, source[0].captions) == (1, ("a fire", "fire"))

@@ -12,12 +12,14 @@ one is a BadSample then.
 
 import collections
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example
 from vlp_jax.data.captions import usable
+from vlp_jax.data.class_names import named_classes
 from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import inside_root, read_file
 from vlp_jax.data.fingerprint import digest
@@ -81,7 +83,8 @@ class ImageFolder:
       caption_column: holds the caption (in JSONL possibly a list of captions).
       templates: captions of class folders; '{}' stands for the class name.
       class_names: names of the class folders in sorted order, for folders such as
-        n01440764; the default is the folder's name with spaces for '_'.
+        n01440764: names, a set or a text file (class_names.py); the default is the
+        folder's name with spaces for '_'.
 
     `dropped` counts what was left out, by cause.
     """
@@ -93,7 +96,7 @@ class ImageFolder:
         image_column: str = "image",
         caption_column: str = "caption",
         templates: tuple[str, ...] = ("a photo of a {}",),
-        class_names: tuple[str, ...] | None = None,
+        class_names: str | Sequence[str] | None = None,
     ):
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
@@ -119,7 +122,7 @@ class ImageFolder:
             self._images = captioned
             self.dropped["caption_missing"] += len(images) - len(self._images)
         else:
-            self._index_classes(images, tuple(templates), class_names)
+            self._index_classes(images, tuple(templates), named_classes(class_names))
         self.dropped = +self.dropped  # without the zeros
         self._take_fingerprint("folder")  # whatever its name, here or elsewhere
 

@@ -16,11 +16,12 @@ below root, '.' root itself.
 import collections
 import os
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Example
-from vlp_jax.data.class_names import imagenet_names, readable
+from vlp_jax.data.class_names import imagenet_names, named_classes, readable
 from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import read_file
 from vlp_jax.data.fingerprint import digest
@@ -47,16 +48,20 @@ class ImageNet:
       root: the folder that holds the splits.
       split: 'train', 'val' or another folder of class folders.
       templates: captions of a class; '{}' stands for its name.
-      class_names: of the classes in the order of their ids (folders); the default is
-        CLIP's names for the 1,000 of ILSVRC 2012, and the folder's for others.
+      class_names: of the classes in the order of their ids (folders): names, a set
+        or a text file (class_names.py); the default is CLIP's names for the 1,000 of
+        ILSVRC 2012, and the folder's for others.
     """
+
+    # The prompts of its published zero-shot numbers; captions are another matter.
+    templates = "openai_imagenet80"
 
     def __init__(
         self,
         root: str,
         split: str = "train",
         templates: tuple[str, ...] = ("a photo of a {}",),
-        class_names: tuple[str, ...] | None = None,
+        class_names: str | Sequence[str] | None = None,
     ):
         self.root = Path(root).expanduser()
         self.name = f"imagenet/{split}"
@@ -70,13 +75,13 @@ class ImageNet:
             wordnet_ids = {image: image.split("/")[0] for image in images}
         else:
             classes, wordnet_ids = list(imagenet_names()), self._flat(images, split)
-        names = class_names or readable(classes)
+        names = named_classes(class_names) or readable(classes)
         if len(names) != len(classes):
             raise ConfigError(
                 f"{len(names)} class_names for {len(classes)} classes of {self.name}; "
                 "give one for each, in the order of their ids"
             )
-        self.class_names = tuple(names)
+        self.class_names = names
         self._classes = Classes(self.class_names, tuple(templates))
         number = {name: label for label, name in enumerate(classes)}
         self._keep({i: number[w] for i, w in wordnet_ids.items() if w in number})

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Sequence
 
+from vlp_jax.data.class_names import named_classes
 from vlp_jax.data.classes import Classes
 from vlp_jax.data.columns import Columns
 from vlp_jax.data.shards.names import common_folder, find_shards
@@ -18,8 +19,8 @@ class RecordFiles(abc.ABC):
       image_column: the column with the encoded picture.
       caption_column: the column with the text or texts.
       label_column: the column with the number of the class.
-      class_names: names of the labels; records without captions are then captioned
-        from `templates`.
+      class_names: names of the labels, a set or a text file (class_names.py); records
+        without captions are then captioned from `templates`.
       templates: captions of labels; '{}' stands for the class name.
     """
 
@@ -32,13 +33,13 @@ class RecordFiles(abc.ABC):
         image_column: str = "image",
         caption_column: str = "caption",
         label_column: str | None = None,
-        class_names: tuple[str, ...] | None = None,
+        class_names: str | Sequence[str] | None = None,
         templates: tuple[str, ...] = ("a photo of a {}",),
     ):
         self._urls = find_shards(urls, self.ending)
         folder, self._names = common_folder(self._urls)
         self.name = f"{self.kind}/{folder.rpartition('/')[2]}"
-        self.class_names = tuple(class_names or ())
+        self.class_names = named_classes(class_names)
         classes = Classes(self.class_names, tuple(templates))
         self.columns = Columns(image_column, caption_column, label_column, classes)
         self._open_files()

@@ -14,7 +14,7 @@ lies in its folder is read.
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,37 @@ from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup, suggestion
 from vlp_jax.core.types import Example
 from vlp_jax.data.captions import usable
-from vlp_jax.data.class_names import readable
+from vlp_jax.data.class_names import named_classes, readable
 from vlp_jax.data.classes import Classes
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.sources.tfds_features import Features
 
 FORMATS = ("array_record", "parquet")  # those with random access
 INFO = "dataset_info.json"  # of a folder that TFDS has finished
+# Dataset -> its prompts in published zero-shot numbers (evaluation/prompts.py).
+PROMPTS = {
+    "caltech101": "caltech101",
+    "cars196": "cars",
+    "cifar10": "cifar10",
+    "cifar100": "cifar100",
+    "dtd": "dtd",
+    "eurosat": "eurosat",
+    "food101": "food101",
+    "imagenet2012": "openai_imagenet80",
+    "imagenet2012_real": "openai_imagenet80",
+    "imagenet_a": "openai_imagenet80",
+    "imagenet_r": "openai_imagenet80",
+    "imagenet_sketch": "openai_imagenet80",
+    "imagenet_v2": "openai_imagenet80",
+    "mnist": "mnist",
+    "oxford_flowers102": "flowers102",
+    "oxford_iiit_pet": "pets",
+    "patch_camelyon": "pcam",
+    "resisc45": "resisc45",
+    "stl10": "stl10",
+    "sun397": "sun397",
+    "svhn_cropped": "svhn",
+}
 
 
 class Tfds:
@@ -43,7 +67,8 @@ class Tfds:
       image_column, caption_column, label_column: the features to take ('image',
         'captions.text', 'label'); found by their types where only one will do.
       templates: captions of the classes, for sets without any; '{}' is the name.
-      class_names: the default is the dataset's, readable ones for ImageNet's ids.
+      class_names: names, a set or a text file (class_names.py); the default is the
+        dataset's, readable ones for ImageNet's ids.
     """
 
     def __init__(
@@ -55,11 +80,12 @@ class Tfds:
         caption_column: str | None = None,
         label_column: str | None = None,
         templates: tuple[str, ...] = ("a photo of a {}",),
-        class_names: tuple[str, ...] | None = None,
+        class_names: str | Sequence[str] | None = None,
     ):
         tfds = import_tfds()
         self.name = f"tfds/{name}/{split}"
         self.class_names: tuple[str, ...] = ()
+        self.templates = PROMPTS.get(name.partition(":")[0].partition("/")[0], ())
         self.dropped: Counter[str] = Counter()
         place = Path(root or tfds.core.constants.DATA_DIR).expanduser()
         builder = open_prepared(tfds, prepared_folder(tfds, place, name))
@@ -69,11 +95,12 @@ class Tfds:
         self._label = features.label(label_column)
         if self._label is not None:
             names = features.class_names(self._label)
-            if class_names and len(class_names) != len(names):
+            given = named_classes(class_names)
+            if given and len(given) != len(names):
                 raise ConfigError(
-                    f"{len(class_names)} class_names for {len(names)} classes of {name}"
+                    f"{len(given)} class_names for {len(names)} classes of {name}"
                 )
-            self.class_names = tuple(class_names or readable(names))
+            self.class_names = given or readable(names)
         elif self._caption is None:
             raise ConfigError(
                 f"{name} has neither captions nor a label that are recognised; set "

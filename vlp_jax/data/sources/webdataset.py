@@ -18,6 +18,7 @@ import numpy as np
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import suggestion
 from vlp_jax.core.types import Example
+from vlp_jax.data.class_names import named_classes
 from vlp_jax.data.classes import Classes
 from vlp_jax.data.files import LIMITS
 from vlp_jax.data.fingerprint import digest
@@ -75,8 +76,8 @@ class WebDataset:
         'json.captions' (as `prepare` writes), 'txt' and 'json.caption'.
       caption_weights: how often each field of `captions` is drawn in training.
       image_column: the field of the picture, such as 'left.jpg'; None: the first.
-      class_names: names of the labels in .cls members; samples without a caption
-        are then captioned from `templates`.
+      class_names: names of the labels in .cls members, a set or a text file
+        (class_names.py); samples without a caption are then captioned from `templates`.
       templates: captions of labels; '{}' stands for the class name.
       index: folder for the indices; None: beside each shard, or where that cannot be
         written and for URLs, ~/.cache/vlp_jax/index.
@@ -97,7 +98,7 @@ class WebDataset:
         captions: str | Sequence[str] | None = None,
         caption_weights: tuple[float, ...] | None = None,
         image_column: str | None = None,
-        class_names: tuple[str, ...] | None = None,
+        class_names: str | Sequence[str] | None = None,
         templates: tuple[str, ...] = ("a photo of a {}",),
         index: str | None = None,
         caption_lines: bool = False,
@@ -105,7 +106,7 @@ class WebDataset:
         shards = find_shards(urls, ".tar")
         folder, names = common_folder(shards)
         self.name = f"webdataset/{folder.rstrip('/').rpartition('/')[2] or 'shards'}"
-        self.class_names = tuple(class_names or ())
+        self.class_names = named_classes(class_names)
         if captions is not None and not isinstance(captions, list | tuple):
             captions = (captions,)
         self.texts = TextFields(
