@@ -1,5 +1,6 @@
 """Endpoints: how they are named, what they hold, whole or not at all."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -16,7 +17,8 @@ from tests.porting.tiny_models import (
     tokenizer,
 )
 from tests.saved_runs import saved
-from vlp_jax import endpoints, portable
+from vlp_jax import endpoints, portable, proof, trained
+from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.porting import hf
@@ -106,6 +108,39 @@ def test_a_run_becomes_an_endpoint_with_its_step(tmp_path):
     average = endpoints.read(str(tmp_path / "run"), "ema")
     path = "image/class_token"
     assert (average.parameters[path] != found.parameters[path]).any()
+
+
+RESNET = dict(kind="modified_resnet", depths=(1, 1), stem_width=8, width=32)
+
+
+def test_a_run_with_running_statistics(tmp_path):
+    """They travel with the parameters, and are none of them."""
+    tower = {f"model__image__{key}": value for key, value in RESNET.items()}
+    no_vit = dict.fromkeys(f"model__image__{key}" for key in ("patch_size", "heads"))
+    tower |= no_vit | {"model__image__depth": None, "model__project_image": False}
+    run, state = saved(tmp_path / "run", 5, **tower)
+    run.store.close()
+    path = "image/stage_2/block_0/conv_1/norm/variance"
+    found = endpoints.read(str(tmp_path / "run"))
+    assert found.variables().keys() == {"params", "batch_stats"}
+    assert found.count() == run.parameters(state)
+    assert path in trees.flatten(found.variables()["batch_stats"])
+    odd = dict(found.parameters)  # as training leaves them
+    odd[path] = odd[path] + np.linspace(0, 1, len(odd[path]), dtype=np.float32)
+    found = dataclasses.replace(found, parameters=odd)
+    assert path in endpoints.read(str(tmp_path / "run"), "ema").parameters
+    endpoints.write(f"vlp:{tmp_path / 'copy'}", found)
+    assert_same_model(endpoints.read(f"vlp:{tmp_path / 'copy'}"), found)
+    loaded = trained.load_checkpoint(str(tmp_path / "copy"), 8, "model")
+    assert loaded.parameters == found.count()
+    picture = np.random.default_rng(0).integers(0, 256, (1, 24, 24, 3), np.uint8)
+    expected = loaded.predictor.encode_image(picture)
+    mesh = loaded.predictor.mesh
+    np.testing.assert_array_equal(
+        found.predictor(mesh, 8).encode_image(picture), expected
+    )
+    endpoints.write(f"export:{tmp_path / 'programs'}", found)
+    assert proof.prove("export", tmp_path / "programs", found)[0].holds
 
 
 def test_a_target_that_is_there(model, tmp_path):

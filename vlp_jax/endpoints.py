@@ -92,7 +92,7 @@ def _write_vlp(folder: Path, model: Portable) -> None:
     files = {f"{trained.TOKENIZER}/{name}": data for name, data in tokenizer.items()}
     files[trained.CONFIG] = description.to_json(config)
     files[trained.PROGRESS] = description.to_json({"step": model.step})
-    write_imported(folder, {"params": trees.unflatten(model.parameters)}, files)
+    write_imported(folder, model.variables(), files)
 
 
 def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portable:
@@ -134,10 +134,12 @@ def _write_foreign(form: ModuleType, folder: Path, model: Portable) -> None:
 
 
 def _write_programs(folder: Path, model: Portable) -> None:
-    module = model.model()
+    module, shapes = model.model(), model.shapes()
 
     def encode(method: str):
-        return lambda params, *x: module.apply({"params": params}, *x, method=method)
+        return lambda tree, *x: module.apply(
+            trees.apart(tree, shapes), *x, method=method
+        )
 
     encoders = encode("encode_image"), encode("encode_text")
     with _whole(folder) as half:

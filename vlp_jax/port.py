@@ -39,7 +39,6 @@ def main() -> None:
             "--target=hf:exports/quickstart"
         )
     from vlp_jax import endpoints, proof
-    from vlp_jax.core import trees
     from vlp_jax.porting import card, hub
 
     kind, _ = endpoints.split(target)
@@ -47,7 +46,7 @@ def main() -> None:
         hub.check_name(flags.FLAGS.upload)
     say(f"vlp_jax.port  {source} -> {target}", style="bold")
     model = endpoints.read(source, flags.FLAGS.weights, flags.FLAGS.tokenizer)
-    say(f"  model     {model.name}, {trees.count(model.parameters):,} parameters")
+    say(f"  model     {model.name}, {model.count():,} parameters")
     folder = endpoints.write(target, model)
     proofs = _of_source(source, model) + proof.prove(kind, folder, model)
     for found in proofs:

@@ -14,6 +14,7 @@ from vlp_jax import build, recipe
 from vlp_jax.checkpoint.storage import restore_parameters, saved_parameters
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.types import PyTree
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.models.vlm import TwoTower
@@ -25,7 +26,8 @@ from vlp_jax.porting.weights import Arrays, check_shapes
 class Portable:
     """config: a resolved recipe, of which model, preprocessing and tokenizer count.
 
-    parameters: {path: float32 array}. name: for people. step: of training.
+    parameters: {path: float32 array}, running statistics of a residual network among
+    them. name: for people. step: of training.
     """
 
     name: str
@@ -64,17 +66,27 @@ class Portable:
                 f"the tokenizer of {self.name} has {known:,} tokens and the model "
                 f"{rows:,} token embeddings; they belong to different models"
             )
+        check_shapes(self.parameters, trees.flatten(trees.union(self.shapes())))
+
+    def shapes(self) -> dict[str, PyTree]:
+        """Those of the model's variables, by collection."""
         size = self.config.preprocessing.image_size
         init = build.init_function(self.model(), size, self.tokenizer.length)
-        shapes = jax.eval_shape(init, jax.random.key(0))
-        check_shapes(self.parameters, trees.flatten(shapes["params"]))
+        return dict(jax.eval_shape(init, jax.random.key(0)))
+
+    def variables(self) -> dict[str, PyTree]:
+        """What the model is applied with: statistics are a collection of their own."""
+        return trees.apart(self.parameters, self.shapes())
+
+    def count(self) -> int:
+        """How many parameters it has; statistics are none."""
+        return trees.count(self.shapes()["params"])
 
     def predictor(self, mesh, batch_size: int) -> ModelPredictor:
         everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-        params = jax.device_put(trees.unflatten(self.parameters), everywhere)
         return ModelPredictor(
             self.model(),
-            {"params": params},
+            jax.device_put(self.variables(), everywhere),
             build.make_preprocessing(self.config),
             self.tokenizer,
             mesh,
@@ -105,7 +117,7 @@ def from_settings(
 
 
 def read_parameters(folder: Path, weights: str) -> Arrays:
-    """All parameters of a checkpoint of ours as NumPy arrays."""
+    """All parameters and statistics of a checkpoint of ours as NumPy arrays."""
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     like = {
         path: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here)

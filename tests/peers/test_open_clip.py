@@ -8,16 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import load_file
 
 from benchmarks.peers.our_step import make_model
 from benchmarks.peers.side import LENGTH, Side, pairs
 from benchmarks.step import OPTIMIZER, PEER
 from tests.models.comparison import error
-from vlp_jax import build, endpoints, portable, proof, recipe
+from tests.porting.random_models import RESNET, TEXT, VIT, random_model
+from tests.porting.tiny_models import assert_same_bits
+from vlp_jax import endpoints, proof
 from vlp_jax.build import init_function
 from vlp_jax.core import trees
-from vlp_jax.data.tokenizers import Tokenizer
-from vlp_jax.porting import open_clip_clip
+from vlp_jax.porting import open_clip, open_clip_clip
 from vlp_jax.porting.theirs import Embeddings
 from vlp_jax.porting.weights import to_theirs
 
@@ -52,6 +54,22 @@ model = open_clip.create_model("local-dir:" + folder)
 np.savez(results, keys=sorted(model.state_dict()), **found._asdict())
 """
 
+# A model of its own: FOLDER with a config, where its first weights go. Two steps of
+# training move the statistics of its batch normalisations.
+INITIALISE = """
+import json, sys, types
+sys.modules["torchvision._meta_registrations"] = types.ModuleType("empty")
+import open_clip, torch
+from safetensors.torch import save_file
+folder = sys.argv[1]
+config = json.load(open(folder + "/open_clip_config.json"))["model_cfg"]
+torch.manual_seed(0)
+model = open_clip.CLIP(**config).train()
+for _ in range(2):
+    model.encode_image(torch.randn(4, 3, *[config["vision_cfg"]["image_size"]] * 2))
+save_file(model.state_dict(), folder + "/open_clip_model.safetensors")
+"""
+
 
 @pytest.mark.long
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
@@ -75,35 +93,41 @@ def test_embeddings_equal_open_clips(peers, tmp_path, activation):
         assert error(found, np.array(theirs[name])) <= 1e-5, name
 
 
-# Changes of the recipe of a tiny model, and canonicalisation of its tokenizer.
+RESIDUAL = dict(image=RESNET, image_size=64, project_image=False)
+OTHER = dict(activation="gelu", mlp_ratio=2.5, norm_epsilon=1e-3)
+TANH = dict(activation="gelu_tanh", heads=4)
 EXPORTED = {
-    "quick gelu": (dict(), "none"),
-    "gelu, other ratios": (
-        dict(activation="gelu", mlp_ratio=2.5, norm_epsilon=1e-3),
-        "clip",
+    "quick gelu": dict(image=VIT),
+    "gelu, other ratios": dict(
+        image=VIT | OTHER, text=TEXT | OTHER, canonicalise="clip"
     ),
-    "tanh gelu": (dict(activation="gelu_tanh", heads=4), "siglip"),
+    "tanh gelu": dict(image=VIT | TANH, text=TEXT | TANH, canonicalise="siglip"),
+    "residual network": RESIDUAL,
+    "residual network, gelu, biases": RESIDUAL
+    | dict(text=TEXT | OTHER, logit_bias_init=-10.0, text_projection_bias=True),
 }
+
+
+def run(peers, code: str, *arguments) -> None:
+    ran = subprocess.run(
+        [peers, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", EXPORTED)
 def test_exports_load_strictly_and_encode_the_same(peers, tmp_path, case):
     """From pictures and strings on: its own preprocessing and tokenizer."""
-    changes, canonicalise = EXPORTED[case]
-    model = random_model(changes, canonicalise)
+    model = random_model(**EXPORTED[case])
     folder = endpoints.write(f"open_clip:{tmp_path / 'there'}", model)
     pictures, texts = proof.samples("open_clip")
     arrays = {f"picture_{i}": picture for i, picture in enumerate(pictures)}
     np.savez(tmp_path / "samples.npz", texts=texts, **arrays)
-    arguments = folder, tmp_path / "samples.npz", tmp_path / "results.npz"
-    ran = subprocess.run(
-        [peers, "-c", ENCODE, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
+    run(peers, ENCODE, folder, tmp_path / "samples.npz", tmp_path / "results.npz")
     results = np.load(tmp_path / "results.npz")
     with safe_open(folder / "open_clip_model.safetensors", framework="np") as file:
         assert sorted(file.keys()) == results["keys"].tolist()
@@ -114,32 +138,19 @@ def test_exports_load_strictly_and_encode_the_same(peers, tmp_path, case):
     assert proof.changed_parameters(model, read) == []
 
 
-def random_model(changes: dict, canonicalise: str) -> portable.Portable:
-    """A CLIP with random weights, large enough to matter."""
-    words = Tokenizer.train(proof.CAPTIONS[:3], 280, 16, canonicalise)
-    shape = dict(mlp_ratio=4.0, activation="quick_gelu", norm_epsilon=1e-5)
-    image = dict(kind="vit", width=24, depth=2, heads=3, patch_size=8, pool="class")
-    text = dict(kind="transformer", width=16, depth=2, heads=2, causal=True)
-    towers = {
-        "image": image | shape | changes,
-        "text": text | shape | changes | {"pool": "first_eos"},
-    }
-    settings = recipe.pretraining()
-    for name, tower in towers.items():
-        settings.model[name].update(tower)
-    settings.model.embedding_size = 12
-    settings.preprocessing.image_size = 32
-    settings.tokenizer.length = 16
-    settings.name = "random"
-    config = build.resolved(settings)
-    preprocessing = build.make_preprocessing(config)
-    init = init_function(build.make_model(config, preprocessing, words), 32, 16)
-    shapes = trees.flatten(jax.eval_shape(init, jax.random.key(0))["params"])
-    rng = np.random.default_rng(0)
-    weights = {
-        path: (0.3 * rng.normal(size=x.shape)).astype(np.float32)
-        for path, x in shapes.items()
-    }
-    model = portable.Portable("random", config, words, weights)
-    model.check()
-    return model
+@pytest.mark.long
+@pytest.mark.parametrize("case", ["quick gelu", "residual network"])
+def test_its_own_weights_come_back_to_the_bit(peers, tmp_path, case):
+    """But for how many batches were seen, which nothing computes with."""
+    model = random_model(**EXPORTED[case])
+    theirs = endpoints.write(f"open_clip:{tmp_path / 'theirs'}", model)
+    run(peers, INITIALISE, theirs)
+    read = endpoints.read(f"open_clip:{theirs}")
+    assert proof.changed_parameters(model, read) != []
+    again = endpoints.write(f"open_clip:{tmp_path / 'again'}", read)
+    one, other = (load_file(x / open_clip.WEIGHTS) for x in (theirs, again))
+    assert one.keys() == other.keys()
+    counted = {key for key in one if key.endswith("num_batches_tracked")}
+    assert bool(counted) == (case == "residual network")
+    assert_same_bits(*({k: x[k] for k in x if k not in counted} for x in (other, one)))
+    assert {int(one[key]) for key in counted} <= {2}

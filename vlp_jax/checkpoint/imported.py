@@ -18,7 +18,7 @@ def write_imported(
 ) -> None:
     """Writes weights and description, whole or not at all.
 
-    folder: must not be there yet. variables: {'params': ...}. files: those of the
+    folder: must not be there yet. variables: {'params': ..., ...}. files: those of the
     description (description.py) by their names.
     """
     folder = Path(folder).absolute()

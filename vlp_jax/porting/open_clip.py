@@ -3,7 +3,12 @@
 from pathlib import Path
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.porting import open_clip_clip, open_clip_siglip, pictures
+from vlp_jax.porting import (
+    open_clip_clip,
+    open_clip_resnet,
+    open_clip_siglip,
+    pictures,
+)
 from vlp_jax.porting.description import Description, Family, Settings, family_of
 from vlp_jax.porting.files import (
     read_json,
@@ -16,7 +21,11 @@ from vlp_jax.porting.weights import Arrays, to_ours, to_theirs
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 # Which of them a config describes, _family says.
-FAMILIES = {"clip": open_clip_clip.FAMILY, "siglip": open_clip_siglip.FAMILY}
+FAMILIES = {
+    "clip": open_clip_clip.FAMILY,
+    "resnet": open_clip_resnet.FAMILY,
+    "siglip": open_clip_siglip.FAMILY,
+}
 
 # What open_clip's classes take where a config says nothing.
 VISION = {"layers": 12, "width": 768, "patch_size": 16, "image_size": 224}
@@ -77,6 +86,8 @@ def _whole_config(folder: Path) -> Settings:
 
 
 def _family(config: Settings) -> Family:
-    """timm's towers are SigLIP's, as far as they are known."""
-    is_timm = bool(config["model_cfg"]["vision_cfg"].get("timm_model_name"))
-    return FAMILIES["siglip" if is_timm else "clip"]
+    """timm's towers are SigLIP's, as far as they are known; stages are a ResNet's."""
+    vision = config["model_cfg"]["vision_cfg"]
+    if vision.get("timm_model_name"):
+        return FAMILIES["siglip"]
+    return FAMILIES["resnet" if isinstance(vision["layers"], list) else "clip"]

@@ -35,8 +35,8 @@ def write(
 ) -> None:
     """Everything but the tokenizer; `folder` is there and empty.
 
-    encode_image: (params, uint8 [b, S, S, 3]) -> float32 [b, E]; encode_text: (params,
-    int32 [b, L], bool [b, L]) -> float32 [b, E]; params: the tree of `parameters`.
+    encode_image: (tree, uint8 [b, S, S, 3]) -> float32 [b, E]; encode_text: (tree,
+    int32 [b, L], bool [b, L]) -> float32 [b, E]; tree: the nested `parameters`.
     """
     size, length = description.preprocessing["image_size"], description.tokens.length
     shapes = {k: jax.ShapeDtypeStruct(x.shape, x.dtype) for k, x in parameters.items()}

@@ -1,0 +1,132 @@
+"""open_clip's CLIP with a residual network as its image tower (RN50, RN50x4, ...).
+
+The running statistics of its batch normalisations are part of the weights. How many
+batches they have seen (num_batches_tracked) is not: nothing computes with it, and it
+is written as 0.
+"""
+
+import numpy as np
+
+from vlp_jax.porting import open_clip_clip as clip
+from vlp_jax.porting.description import Description, Family, Settings, refuse_unless
+from vlp_jax.porting.weights import CONVOLUTION, Rule, linear, norm, rule
+
+STAGES, HEAD_WIDTH = 4, 64  # of every such tower there, and of its attention pooling
+SEEN = np.zeros((), np.int64)
+
+
+def conv_norm(ours: str, convolution: str, normalisation: str) -> list[Rule]:
+    """A convolution and the batch normalisation after it."""
+    return [
+        *rule(f"{ours}/kernel", f"{convolution}.weight", CONVOLUTION),
+        *norm(f"{ours}/norm", normalisation),
+        *rule(f"{ours}/norm/mean", f"{normalisation}.running_mean"),
+        *rule(f"{ours}/norm/variance", f"{normalisation}.running_var"),
+        Rule((), f"{normalisation}.num_batches_tracked", constant=SEEN),
+    ]
+
+
+def stages(depths: tuple[int, ...]) -> list[Rule]:
+    """The blocks; the first of every stage has a convolution beside its others."""
+    found = []
+    for stage, depth in enumerate(depths, 1):
+        for i in range(depth):
+            ours, theirs = f"image/stage_{stage}/block_{i}", f"visual.layer{stage}.{i}"
+            for j in (1, 2, 3):
+                names = f"{theirs}.conv{j}", f"{theirs}.bn{j}"
+                found += conv_norm(f"{ours}/conv_{j}", *names)
+        ours, theirs = f"image/stage_{stage}/block_0", f"visual.layer{stage}.0"
+        names = f"{theirs}.downsample.0", f"{theirs}.downsample.1"
+        found += conv_norm(f"{ours}/shortcut", *names)
+    return found
+
+
+def pool() -> list[Rule]:
+    """AttentionPool2d; c_proj is the image projection."""
+    ours, theirs = "image/attention", "visual.attnpool"
+    return [
+        *rule("image/position_embedding", f"{theirs}.positional_embedding"),
+        *linear(f"{ours}/query", f"{theirs}.q_proj"),
+        *linear(f"{ours}/key", f"{theirs}.k_proj"),
+        *linear(f"{ours}/value", f"{theirs}.v_proj"),
+        *linear(f"{ours}/out", f"{theirs}.c_proj"),
+    ]
+
+
+def rules(model: Settings) -> list[Rule]:
+    """open_clip.model.CLIP with a ModifiedResNet."""
+    stem = [(f"image/stem_{i}", f"visual.conv{i}", f"visual.bn{i}") for i in (1, 2, 3)]
+    return [
+        *clip.scalars(model),
+        *(found for names in stem for found in conv_norm(*names)),
+        *stages(model["image"]["depths"]),
+        *pool(),
+        *clip.text(model),
+    ]
+
+
+def write(description: Description) -> Settings:
+    """model_cfg; ConfigError for what it cannot say."""
+    model, image = description.model, description.model["image"]
+    refuse_unless(
+        not model.get("project_image", True),
+        "open_clip's residual networks have no image projection behind their attention "
+        "pooling; this model has one",
+    )
+    refuse_unless(
+        len(image["depths"]) == STAGES,
+        f"open_clip's residual networks have {STAGES} stages; this model has "
+        f"{len(image['depths'])}",
+    )
+    found = {
+        "embed_dim": model["embedding_size"],
+        "vision_cfg": {
+            "image_size": description.preprocessing["image_size"],
+            "layers": list(image["depths"]),
+            "width": image["stem_width"],
+            "head_width": HEAD_WIDTH,
+        },
+        "text_cfg": clip.write_text(description),
+    }
+    if model["text"]["activation"] == "quick_gelu":
+        found["quick_gelu"] = True
+    if model.get("logit_bias_init") is not None:
+        found["init_logit_bias"] = model["logit_bias_init"]
+    return found
+
+
+def read(config: Settings) -> Settings:
+    """Our model settings; ConfigError for what our towers lack."""
+    clip.check_known(config)
+    image, text = config["vision_cfg"], config["text_cfg"]
+    shape = len(image["layers"]), image.get("head_width", HEAD_WIDTH)
+    refuse_unless(
+        shape == (STAGES, HEAD_WIDTH),
+        f"vision_cfg has {shape[0]} stages and head_width={shape[1]}; expected "
+        f"{STAGES} and {HEAD_WIDTH}, as every published residual network has",
+    )
+    found = {
+        "embedding_size": config["embed_dim"],
+        "project_image": False,
+        "image": {
+            "kind": "modified_resnet",
+            "depths": tuple(image["layers"]),
+            "stem_width": image["width"],
+            "width": config["embed_dim"],
+        },
+        "text": clip.read_text(text, bool(config.get("quick_gelu", False))),
+    }
+    if text.get("proj_bias"):
+        found["text_projection_bias"] = True
+    if config.get("init_logit_bias") is not None:
+        found["logit_bias_init"] = float(config["init_logit_bias"])
+    return found
+
+
+FAMILY = Family(
+    kinds=("modified_resnet", "transformer"),
+    rules=rules,
+    write=write,
+    read=read,
+    ignored=clip.FAMILY.ignored,
+)
