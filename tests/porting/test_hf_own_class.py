@@ -306,6 +306,22 @@ def test_only_our_own_code_is_run(residual, folder, case):
     assert short(error)
 
 
+def test_a_pipeline_takes_it(folder):
+    """The one that the model card names."""
+    from PIL import Image
+    from transformers import pipeline
+
+    kind = "zero-shot-image-classification"
+    classify = pipeline(kind, model=str(folder), trust_remote_code=True)
+    found = classify(
+        Image.new("RGB", (40, 30)),
+        candidate_labels=["a cat", "a dog"],
+        hypothesis_template="{}",
+    )
+    assert {x["label"] for x in found} == {"a cat", "a dog"}
+    assert abs(sum(x["score"] for x in found) - 1) < 1e-6
+
+
 def test_port_proves_it_and_says_how_it_is_loaded(residual, tmp_path, capsys):
     """From a checkpoint of ours, running statistics among its weights."""
     from absl import flags

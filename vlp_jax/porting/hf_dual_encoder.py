@@ -6,6 +6,7 @@ from vlp_jax.porting.hf_text_towers import TEXTS
 from vlp_jax.porting.weights import Rule, linear, rule
 
 MODEL_TYPE = "vision-text-dual-encoder"
+BUFFERS = (r"embeddings\.position_ids$", r"embeddings\.token_type_ids$")  # of old files
 # {the model_types of an image and a text tower: our kinds}, of all pairs.
 KINDS = {
     (one.model_type, other.model_type): (image, text)
@@ -78,11 +79,7 @@ def read(config: Settings) -> Settings:
 
 FAMILIES = {
     f"{MODEL_TYPE} of {one} + {other}": Family(
-        kinds=(image, text),
-        rules=rules,
-        write=write,
-        read=read,
-        ignored=(r"embeddings\.position_ids$", r"embeddings\.token_type_ids$"),
+        kinds=(image, text), rules=rules, write=write, read=read, ignored=BUFFERS
     )
     for (one, other), (image, text) in KINDS.items()
     if image != "resnet" and text != "gpt2"

@@ -17,6 +17,7 @@ CODE = Path(__file__).parent / "assets" / "dual_encoder.py"
 CLASSES = {
     "AutoConfig": "dual_encoder.DualEncoderConfig",
     "AutoModel": "dual_encoder.DualEncoder",
+    "AutoModelForZeroShotImageClassification": "dual_encoder.DualEncoder",
 }
 MODEL_TYPE = "vlp_jax_dual_encoder"
 
@@ -56,7 +57,7 @@ def is_whole(folder: Path) -> bool:
     Only then may its code be run: that of others never is.
     """
     code = folder / CODE.name
-    if not code.is_file() or code.read_bytes() != CODE.read_bytes():
+    if list(folder.rglob("*.py")) != [code] or code.read_bytes() != CODE.read_bytes():
         return False
     asked = {
         path.name: read_json(path).get("auto_map") for path in folder.glob("*.json")
@@ -70,13 +71,7 @@ def arguments(folder: Path) -> str:
 
 
 FAMILIES = {
-    f"{MODEL_TYPE} of {one} + {other}": Family(
-        kinds=pair,
-        rules=rules,
-        write=write,
-        read=read,
-        ignored=(r"embeddings\.position_ids$", r"embeddings\.token_type_ids$"),
-    )
+    f"{MODEL_TYPE} of {one} + {other}": Family(pair, rules, write, read)
     for (one, other), pair in hf_dual_encoder.KINDS.items()
     if "resnet" in pair or "gpt2" in pair
 }
