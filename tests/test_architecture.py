@@ -27,7 +27,7 @@ LAYERS = [
     {"build", "recipe"},
     {"trained", "resuming", "learner", "feed", "settings", "suites", "cli"},
     {"runs", "portable", "evaluations", "following"},
-    {"endpoints"},
+    {"endpoints", "resizing"},
     {"proof", "encoder"},
     {"planning", "launching"},
     {  # programs

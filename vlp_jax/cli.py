@@ -168,6 +168,8 @@ def _explain(error: Exception, argv: list[str]) -> str:
     elif not isinstance(error, flags.Error):
         said = f"{type(error).__name__}: {error}"
     flag = _config_flag()
+    if flag not in flags.FLAGS:
+        return " ".join(said.split())
     given = [a for a in argv if a.startswith(f"--{flag}")]
     blamed = re.search(r"flag (--[\w.]+)=", said)
     if blamed:

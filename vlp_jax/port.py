@@ -18,6 +18,8 @@ flags.DEFINE_string("target", None, "FORMAT:DIR to write, which is not there yet
 flags.DEFINE_string("tokenizer", None, "Its folder or name, if the source has none.")
 flags.DEFINE_string("upload", None, "ORG/NAME on the hub, to upload the export to.")
 flags.DEFINE_bool("private", True, "Whether a repository that is made is private.")
+flags.DEFINE_integer("image_size", None, "Pixels to see; positions are resized.")
+flags.DEFINE_integer("text_length", None, "Tokens to read; the first ones are kept.")
 flags.DEFINE_string("weights", "model", "model, or ema where the run kept one.")
 
 NEXT = {
@@ -38,23 +40,28 @@ def main() -> None:
             "port needs where from and where to: --source=vlp:runs/quickstart "
             "--target=hf:exports/quickstart"
         )
-    from vlp_jax import endpoints, proof
+    from vlp_jax import endpoints, proof, resizing
     from vlp_jax.porting import card, hf_own_class, hub
 
     kind, _ = endpoints.split(target)
     if flags.FLAGS.upload is not None:
         hub.check_name(flags.FLAGS.upload)
     say(f"vlp_jax.port  {source} -> {target}", style="bold")
-    model = endpoints.read(source, flags.FLAGS.weights, flags.FLAGS.tokenizer)
-    say(f"  model     {model.name}, {model.count():,} parameters")
+    given = endpoints.read(source, flags.FLAGS.weights, flags.FLAGS.tokenizer)
+    say(f"  model     {given.name}, {given.count():,} parameters")
+    sizes = flags.FLAGS.image_size, flags.FLAGS.text_length
+    model, resized = resizing.resized(given, *sizes)
+    if resized:
+        say(f"  resized   {'; '.join(resized)}")
     folder = endpoints.write(target, model)
-    proofs = _of_source(source, model) + proof.prove(kind, folder, model)
+    proofs = _of_source(source, given) + proof.prove(kind, folder, model)
     for found in proofs:
         say("  proof     " + "; ".join(found.lines()))
     if kind in proof.SIDES:
         if proofs[-1:] == [] or proofs[-1].side != proof.SIDES[kind]:
             say(f"  proof     {kind} was not run: it, or torch, is not installed here")
-        card.write(folder, kind, model.name, source, [p.lines() for p in proofs])
+        proved = [p.lines() for p in proofs]
+        card.write(folder, kind, model.name, source, proved, resized)
     if not all(found.holds for found in proofs):
         raise RunError(
             f"the two sides do not agree; {folder} is kept to be looked at, do not use "

@@ -64,6 +64,22 @@ def test_it_comes_back_and_is_evaluated(program, exported, tmp_path):
     assert len(results) == 2 and all(found["metrics"] for found in results)
 
 
+def test_other_sizes(program, tiny_run, tmp_path):
+    """transformers loads the model at them and computes the same."""
+    folder = tmp_path / "hf"
+    flags = f"--source=vlp:{tiny_run.workdir}", f"--target=hf:{folder}"
+    sizes = "--image_size=36", "--text_length=16"
+    found = program("port", *flags, *sizes).check()
+    said = " ".join(found.out.split())
+    assert "resized pictures 24 -> 36 pixels; texts 24 -> 16 tokens; image/pos" in said
+    assert "computed by transformers" in said
+    assert said.count("14 of 14 texts have the same tokens") == 2
+    config = json.loads((folder / "config.json").read_text())
+    assert config["vision_config"]["image_size"] == 36
+    assert config["text_config"]["max_position_embeddings"] == 16
+    assert "Resized there: pictures 24" in (folder / "README.md").read_text()
+
+
 # Flags; W is the folder of a run, HF one of transformers, NEW is not there yet.
 WRONG = {
     "no target": (("--source=vlp:W",), ("--source=vlp:runs/quickstart --target=hf:",)),
@@ -82,6 +98,18 @@ WRONG = {
     "unknown weights": (
         ("--source=vlp:W", "--target=hf:NEW", "--weights=emma"),
         ("unknown weights 'emma'", "ema"),
+    ),
+    "pixels that are no patches": (
+        ("--source=vlp:W", "--target=hf:NEW", "--image_size=30"),
+        ("image_size 30 is not a multiple of model.image.patch_size 12",),
+    ),
+    "pixels that are no number": (
+        ("--source=vlp:W", "--target=hf:NEW", "--image_size=big"),
+        ("flag --image_size=big: invalid literal for int() with base 10: 'big'\n",),
+    ),
+    "longer texts": (
+        ("--source=vlp:W", "--target=hf:NEW", "--text_length=40"),
+        ("text_length is 40, and the model has learned 24 positions",),
     ),
     "average of a foreign model": (
         ("--source=hf:HF", "--target=vlp:NEW", "--weights=ema"),

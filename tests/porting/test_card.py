@@ -26,7 +26,14 @@ def test_it_says_where_from_how_and_what_was_proved(tmp_path, kind):
     assert header[1] == "pipeline_tag: zero-shot-image-classification"
     assert "# mine\n" in text and "from `vlp:runs/x`" in text
     assert "- computed by hf; embeddings differ by 1e-7\n- computed by us\n" in text
+    assert "Resized" not in text
     compile(example(text), "README.md", "exec")
+
+
+def test_it_says_what_is_not_as_it_was_trained(tmp_path):
+    card.write(tmp_path, "hf", "mine", "vlp:runs/x", PROOFS, ["one", "two 3 -> 4"])
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "from `vlp:runs/x`.\n\nResized there: one; two 3 -> 4.\n\n```" in text
 
 
 def example(text: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from tests.models.resnet_pair import open_clip_table
 from tests.porting.random_models import RESNET, TEXT, random_model, residual
 from tests.porting.tiny_models import assert_same_bits, change_json, short
 from vlp_jax import endpoints, proof
@@ -33,10 +34,12 @@ def test_weights_go_and_come_back_to_the_bit(model):
     assert_same_bits(to_ours(rules, theirs), ours)
     assert theirs["visual.conv1.weight"].shape == (2, 3, 3, 3)  # [out, in, 3, 3]
     assert theirs["visual.attnpool.c_proj.weight"].shape == (12, 128)
-    np.testing.assert_array_equal(
-        theirs["visual.layer2.0.downsample.1.running_var"],
-        ours["image/stage_2/block_0/shortcut/norm/variance"],
-    )
+    # The table with which tests/peers compares the towers themselves.
+    table = open_clip_table(RESNET["depths"])
+    assert {f"image/{path}" for path in table} == {p for p in ours if p[:6] == "image/"}
+    for path, (key, change) in table.items():
+        expected = ours[f"image/{path}"]
+        np.testing.assert_array_equal(change(theirs[f"visual.{key}"]), expected, path)
     counted = [key for key in theirs if key.endswith("num_batches_tracked")]
     assert len(counted) == len([key for key in theirs if key.endswith("_mean")])
     assert {theirs[key].dtype for key in counted} == {np.dtype(np.int64)}

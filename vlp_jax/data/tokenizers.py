@@ -178,6 +178,10 @@ class Tokenizer:
         """Writes what `load` (and AutoTokenizer) reads, canonicalisation included."""
         self._pretrained.save_pretrained(str(folder))
 
+    def with_length(self, length: int) -> "Tokenizer":
+        """The same, for texts of another length."""
+        return Tokenizer(self._pretrained, length, self.canonicalise)
+
     def copy_of_backend(self):
         """The Rust tokenizer as it is used here: end token, template, truncation."""
         from tokenizers import Tokenizer as RustTokenizer

@@ -42,9 +42,19 @@ LIBRARY = {"hf": "transformers", "open_clip": "open_clip", "export": "jax"}
 
 
 def write(
-    folder: Path, kind: str, name: str, source: str, proofs: Sequence[Sequence[str]]
+    folder: Path,
+    kind: str,
+    name: str,
+    source: str,
+    proofs: Sequence[Sequence[str]],
+    resized: Sequence[str] = (),
 ) -> None:
-    """README.md with the header that hubs read."""
+    """README.md with the header that hubs read.
+
+    proofs, resized: lines for people, of how far apart the two sides are and of what is
+    no longer as it was trained.
+    """
+    otherwise = f"\n\nResized there: {'; '.join(resized)}." if resized else ""
     proved = "\n".join(f"- {'; '.join(lines)}" for lines in proofs)
     more = hf_own_class.arguments(folder)
     use = USE[kind].replace("MORE", more)
@@ -58,7 +68,7 @@ tags: [vlp_jax]
 ---
 # {name}
 
-Trained with vlp_jax and written by `python -m vlp_jax.port` from `{source}`.
+Trained with vlp_jax and written by `python -m vlp_jax.port` from `{source}`.{otherwise}
 
 ```python
 {use}```

@@ -80,7 +80,7 @@ RESIZED = {
 }
 
 
-def _resize(path: str, saved: tuple, fresh: tuple) -> Callable | None:
+def resizer(path: str, saved: tuple, fresh: tuple) -> Callable | None:
     """How an array of the saved shape becomes one of the other; None: it cannot."""
     for pattern, (fits, resize) in RESIZED.items():
         if re.search(pattern, path) and saved[1:] == fresh[1:]:
@@ -133,7 +133,7 @@ def match(
         old, new = tuple(saved[path].shape), tuple(run[path].shape)
         if old == new:
             found.loaded.append(path)
-        elif _resize(path, old, new):
+        elif resizer(path, old, new):
             found.resized[path] = f"{list(old)} -> {list(new)}"
         else:
             shapes = f"expected {list(new)}, got {list(old)}"
@@ -207,7 +207,7 @@ def with_values(init: Init, values: Mapping[str, jax.Array]) -> Init:
         value = values.get(path, fresh)
         if value.shape == fresh.shape:
             return value
-        return _resize(path, value.shape, fresh.shape)(value, fresh)
+        return resizer(path, value.shape, fresh.shape)(value, fresh)
 
     def init_with_values(key):
         return {
