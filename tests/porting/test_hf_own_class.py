@@ -16,11 +16,11 @@ from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.models.text import POOLS
 from vlp_jax.porting import hf, hf_own_class
 
-SHAPE = dict(width=24, depth=2, heads=3)
+WIDE = dict(width=24, depth=2, heads=3)
 IMAGES = {
     "resnet": dict(kind="resnet", depths=(2, 1, 1), stem_width=4, block="bottleneck"),
     "resnet, basic": dict(kind="resnet", depths=(1, 2), stem_width=6, block="basic"),
-    "vit": dict(kind="plain_vit", patch_size=8, pool="pooler", **SHAPE),
+    "vit": dict(kind="plain_vit", patch_size=8, pool="pooler", **WIDE),
     "clip": VIT,
 }
 SHAPE = dict(width=16, depth=2, heads=2, mlp_ratio=3.0)
