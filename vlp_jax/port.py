@@ -26,7 +26,7 @@ NEXT = {
     "vlp": "python -m vlp_jax.evaluate --config=configs/evaluate/image_folder.py "
     "--config.data.root=DIR --checkpoint={folder} --output={folder}-eval",
     "hf": 'python -c "from transformers import AutoModel; '
-    "AutoModel.from_pretrained('{folder}')\"",
+    "AutoModel.from_pretrained('{folder}'{more})\"",
     "export": "python {folder}/serve.py",
     "open_clip": 'python -c "import open_clip; '
     "open_clip.create_model_and_transforms('local-dir:{folder}')\"",
@@ -41,7 +41,7 @@ def main() -> None:
             "--target=hf:exports/quickstart"
         )
     from vlp_jax import endpoints, proof, resizing
-    from vlp_jax.porting import card, hub
+    from vlp_jax.porting import card, hf_own_class, hub
 
     kind, _ = endpoints.split(target)
     if flags.FLAGS.upload is not None:
@@ -71,7 +71,8 @@ def main() -> None:
         address = hub.upload(folder, flags.FLAGS.upload, flags.FLAGS.private)
         say(f"  uploaded  {address}")
     say("Next:")
-    say(f"  {NEXT[kind].format(folder=folder)}", style="bold")
+    more = hf_own_class.arguments(folder)
+    say(f"  {NEXT[kind].format(folder=folder, more=more)}", style="bold")
 
 
 def _of_source(source: str, model) -> list:

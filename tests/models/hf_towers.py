@@ -4,138 +4,57 @@ import functools
 
 import numpy as np
 
-from tests.models.clip_pair import (
-    LENGTH,
-    PATCH,
-    SIZE,
-    VOCABULARY,
-    linear,
-    norm,
-    patches,
-    same,
-    trunk,
-)
+from tests.models.clip_pair import LENGTH, PATCH, SIZE, VOCABULARY
 from vlp_jax.models.bert import Bert, Roberta
 from vlp_jax.models.gpt2 import Gpt2
 from vlp_jax.models.vit import PlainViT, ViT
+from vlp_jax.porting import hf_dual_encoder
+from vlp_jax.porting.hf_image_towers import IMAGES
+from vlp_jax.porting.hf_text_towers import TEXTS
+from vlp_jax.porting.weights import to_ours
 
 IMAGE = dict(width=24, depth=2, heads=3)
 TEXT = dict(width=16, depth=2, heads=2)
 PADDING, END = 1, 25  # ids of clip_pair's captions
 ROWS = LENGTH + 2  # of a table of positions: more than the captions have tokens
-
-
-def table(ours, theirs, change=same):
-    return {ours: (theirs, change)}
-
-
-def third(index):
-    """One of query, key and value, which GPT-2 keeps side by side."""
-    return lambda x: np.split(x, 3, axis=-1)[index]
-
-
-def maps(ours, theirs, pairs):
-    """{our name: their name} of linear maps as a table."""
-    found = {}
-    for one, other in pairs.items():
-        found |= linear(f"{ours}/{one}", f"{theirs}.{other}")
-    return found
-
-
-def bert_table(ours, theirs):
-    """Ours: 'text/', theirs: 'text_model.', or both empty."""
-    words = f"{theirs}embeddings"
-    found = {
-        **table(f"{ours}token_embedding", f"{words}.word_embeddings.weight"),
-        **table(f"{ours}position_embedding", f"{words}.position_embeddings.weight"),
-        **table(f"{ours}type_embedding", f"{words}.token_type_embeddings.weight"),
-        **norm(f"{ours}norm_pre", f"{words}.LayerNorm"),
-        **linear(f"{ours}pooler", f"{theirs}pooler.dense"),
-    }
-    for i in range(TEXT["depth"]):
-        block, layer = f"{ours}encoder/block_{i}", f"{theirs}encoder.layer.{i}"
-        found |= norm(f"{block}/norm_1", f"{layer}.attention.output.LayerNorm")
-        found |= norm(f"{block}/norm_2", f"{layer}.output.LayerNorm")
-        names = {name: f"self.{name}" for name in ("query", "key", "value")}
-        names["out"] = "output.dense"
-        found |= maps(f"{block}/attention", f"{layer}.attention", names)
-        names = {"in": "intermediate.dense", "out": "output.dense"}
-        found |= maps(f"{block}/mlp", layer, names)
-    return found
-
-
-def gpt2_table(ours, theirs):
-    """GPT-2 keeps its matrices as we do: rows are inputs."""
-
-    def kept(ours, theirs):
-        return table(f"{ours}/kernel", f"{theirs}.weight") | table(
-            f"{ours}/bias", f"{theirs}.bias"
-        )
-
-    found = {
-        **table(f"{ours}token_embedding", f"{theirs}wte.weight"),
-        **table(f"{ours}position_embedding", f"{theirs}wpe.weight"),
-        **norm(f"{ours}norm_post", f"{theirs}ln_f"),
-    }
-    for i in range(TEXT["depth"]):
-        block, layer = f"{ours}encoder/block_{i}", f"{theirs}h.{i}"
-        found |= norm(f"{block}/norm_1", f"{layer}.ln_1")
-        found |= norm(f"{block}/norm_2", f"{layer}.ln_2")
-        for index, name in enumerate(("query", "key", "value")):
-            kernel, bias = (f"{block}/attention/{name}/{x}" for x in ("kernel", "bias"))
-            found |= table(kernel, f"{layer}.attn.c_attn.weight", third(index))
-            found |= table(bias, f"{layer}.attn.c_attn.bias", third(index))
-        found |= kept(f"{block}/attention/out", f"{layer}.attn.c_proj")
-        found |= kept(f"{block}/mlp/in", f"{layer}.mlp.c_fc")
-        found |= kept(f"{block}/mlp/out", f"{layer}.mlp.c_proj")
-    return found
-
-
-def vit_table(ours, theirs):
-    """By the names in memory; the saved files have those of earlier versions."""
-    words = f"{theirs}embeddings"
-    projection = f"{words}.patch_embeddings.projection"
-    found = {
-        **table(f"{ours}class_token", f"{words}.cls_token", np.ravel),
-        **table(
-            f"{ours}position_embedding", f"{words}.position_embeddings", np.squeeze
-        ),
-        **table(f"{ours}patch_embedding/kernel", f"{projection}.weight", patches),
-        **table(f"{ours}patch_embedding/bias", f"{projection}.bias"),
-        **norm(f"{ours}norm_post", f"{theirs}layernorm"),
-        **linear(f"{ours}pooler", f"{theirs}pooler.dense"),
-    }
-    for i in range(IMAGE["depth"]):
-        block, layer = f"{ours}encoder/block_{i}", f"{theirs}layers.{i}"
-        found |= norm(f"{block}/norm_1", f"{layer}.layernorm_before")
-        found |= norm(f"{block}/norm_2", f"{layer}.layernorm_after")
-        names = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "out": "o_proj"}
-        found |= maps(f"{block}/attention", f"{layer}.attention", names)
-        found |= maps(f"{block}/mlp", f"{layer}.mlp", {"in": "fc1", "out": "fc2"})
-    return found
-
-
-def clip_vit_table(ours, theirs):
-    words = f"{theirs}embeddings"
-    return {
-        **table(f"{ours}class_token", f"{words}.class_embedding"),
-        **table(f"{ours}position_embedding", f"{words}.position_embedding.weight"),
-        **table(
-            f"{ours}patch_embedding/kernel", f"{words}.patch_embedding.weight", patches
-        ),
-        **norm(f"{ours}norm_pre", f"{theirs}pre_layrnorm"),
-        **norm(f"{ours}norm_post", f"{theirs}post_layernorm"),
-        **trunk(ours.rstrip("/"), theirs.rstrip("."), IMAGE["depth"]),
-    }
-
-
-TABLES = {
-    "bert": bert_table,
-    "roberta": bert_table,
-    "gpt2": gpt2_table,
-    "plain_vit": vit_table,
-    "vit": clip_vit_table,
+# Names of ViTModel in memory, and in files, which the tables of the ports are for.
+SAVED = {
+    "layers.": "encoder.layer.",
+    "attention.q_proj": "attention.attention.query",
+    "attention.k_proj": "attention.attention.key",
+    "attention.v_proj": "attention.attention.value",
+    "attention.o_proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
 }
+
+
+def saved(kind, theirs):
+    """{key in files: array} of {key in memory: array}."""
+    found = {}
+    for key, array in theirs.items():
+        for one, other in SAVED.items() if kind == "plain_vit" else ():
+            key = key.replace(one, other)
+        found[key] = array
+    return found
+
+
+def translate_tower(kind, theirs):
+    """{their key: array} -> {our path: array} of one tower; every key is used."""
+    part, tower, size, prefix = (
+        ("image/", IMAGES[kind], IMAGE, "vision_model.")
+        if kind in IMAGES
+        else ("text/", TEXTS[kind], TEXT, "text_model.")
+    )
+    named = {prefix + key: array for key, array in saved(kind, theirs).items()}
+    found = to_ours(tower.rules(size), named)
+    return {path.removeprefix(part): array for path, array in found.items()}
+
+
+def translate(image, text, theirs):
+    """The same of a dual encoder."""
+    model = {"image": {"kind": image, **IMAGE}, "text": {"kind": text, **TEXT}}
+    return to_ours(hf_dual_encoder.rules(model), saved(image, theirs))
 
 
 def shape(width, depth, heads):
@@ -191,12 +110,6 @@ def our_tower(kind, **settings):
         "vit": functools.partial(ViT, **pixels),
     }
     return towers[kind](**settings)
-
-
-def translate(entries, theirs):
-    """{their key: array} -> {our path: array}; every key is used."""
-    assert {key for key, _ in entries.values()} == set(theirs)
-    return {path: change(theirs[key]) for path, (key, change) in entries.items()}
 
 
 def arrays_of(model):

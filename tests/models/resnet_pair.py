@@ -32,26 +32,8 @@ def conv_norm(ours, conv, norm):
     }
 
 
-def hf_table(depths, convolutions):
-    """our path -> (their key, tensor change); every first block has a shortcut."""
-
-    def layer(ours, theirs):
-        return conv_norm(ours, f"{theirs}.convolution", f"{theirs}.normalization")
-
-    table = layer("stem", "embedder.embedder")
-    for stage, depth in enumerate(depths):
-        for i in range(depth):
-            ours = f"stage_{stage + 1}/block_{i}"
-            theirs = f"encoder.stages.{stage}.layers.{i}"
-            for j in range(convolutions):
-                table |= layer(f"{ours}/conv_{j + 1}", f"{theirs}.layer.{j}")
-            if i == 0 and (stage or convolutions == 3):
-                table |= layer(f"{ours}/shortcut", f"{theirs}.shortcut")
-    return table
-
-
 def open_clip_table(depths):
-    """The same for open_clip's ModifiedResNet."""
+    """our path -> (their key, tensor change) of open_clip's ModifiedResNet."""
     table = {"position_embedding": ("attnpool.positional_embedding", same)}
     for name, key in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "c")):
         table |= {

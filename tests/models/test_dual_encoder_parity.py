@@ -6,9 +6,9 @@ import pytest
 from flax.traverse_util import unflatten_dict
 
 from tests.models import clip_pair, hf_towers
-from tests.models.clip_pair import EMBEDDING, same, transposed
+from tests.models.clip_pair import EMBEDDING
 from tests.models.comparison import check_equals_hf
-from tests.models.hf_towers import TABLES, arrays_of, table, translate
+from tests.models.hf_towers import arrays_of, translate
 from vlp_jax.models.vlm import TwoTower
 
 
@@ -30,15 +30,8 @@ def hf_model(image, text):
     ],
 )
 def test_equals_hf_dual_encoder(image, text, scan):
-    entries = {
-        **table("logit_scale", "logit_scale", same),
-        **table("image_projection/kernel", "visual_projection.weight", transposed),
-        **table("text_projection/kernel", "text_projection.weight", transposed),
-        **TABLES[image]("image/", "vision_model."),
-        **TABLES[text]("text/", "text_model."),
-    }
     theirs = hf_model(image, text)
-    translated = functools.partial(translate, entries)
+    translated = functools.partial(translate, image, text)
     params = unflatten_dict(translated(arrays_of(theirs)), sep="/")
     model = TwoTower(
         hf_towers.our_tower(image, scan=scan),

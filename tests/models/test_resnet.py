@@ -1,5 +1,6 @@
 """ResNet computes what HF's ResNetModel computes, running statistics included."""
 
+import dataclasses
 import functools
 
 import jax
@@ -15,9 +16,11 @@ from vlp_jax.models.convolution import STATISTICS
 from vlp_jax.models.resnet import ResNet
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vlm import TwoTower
+from vlp_jax.porting import hf_image_towers
+from vlp_jax.porting.weights import to_ours, to_theirs
 
 SIZE, WIDTH, DEPTHS, RATE = 44, 4, (2, 1, 1), 1e-3
-KINDS = {"basic": 2, "bottleneck": 3}  # and its convolutions
+KINDS = ("basic", "bottleneck")
 # With some other pictures an activation is so near zero that rounding decides its sign,
 # and HF's own gradients differ between float and double by percents.
 BATCHES = [resnet_pair.pictures(SIZE, seed=seed) for seed in (5, 6)]
@@ -29,15 +32,20 @@ def tower(block):
 
 
 def table(block):
-    return resnet_pair.hf_table(DEPTHS, KINDS[block])
+    """The one of the port, with names as a tower alone has them."""
+    return [
+        dataclasses.replace(
+            rule,
+            ours=tuple(path.removeprefix("image/") for path in rule.ours),
+            theirs=rule.theirs.removeprefix("vision_model."),
+        )
+        for rule in hf_image_towers.resnet({"depths": DEPTHS, "block": block})
+    ]
 
 
 def translate(block, theirs):
-    return {
-        path: change(theirs[key])
-        for path, (key, change) in table(block).items()
-        if key in theirs
-    }
+    """Of gradients, or of buffers."""
+    return to_ours([rule for rule in table(block) if rule.theirs in theirs], theirs)
 
 
 def direction(width):
@@ -59,16 +67,8 @@ def hf_model(block):
     )
     model = ResNetModel(config)
     ours = trees.flatten(trees.union(resnet_pair.variables(tower(block), SIZE)))
-    with torch.no_grad():
-        state = model.state_dict()
-        rest = {k for k in state if not k.endswith("num_batches_tracked")}
-        assert {key for key, _ in table(block).values()} == rest
-        assert set(table(block)) == set(ours)
-        for path, (key, _) in table(block).items():
-            value = (
-                ours[path].transpose(3, 2, 0, 1) if path.endswith("kernel") else None
-            )
-            state[key].copy_(torch.tensor(ours[path] if value is None else value))
+    theirs = to_theirs(table(block), ours)
+    model.load_state_dict({k: torch.tensor(x) for k, x in theirs.items()})
     return model
 
 

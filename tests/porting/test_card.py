@@ -7,9 +7,13 @@ import re
 import numpy as np
 import pytest
 
+from tests.porting.random_models import random_model
 from tests.porting.tiny_models import clip, save
+from vlp_jax import endpoints
 from vlp_jax.porting import card
 
+RESNET = dict(kind="resnet", depths=(1,), stem_width=4)
+GPT2 = dict(kind="gpt2", width=8, depth=1, heads=2)
 PROOFS = [["computed by hf", "embeddings differ by 1e-7"], ["computed by us"]]
 
 
@@ -36,15 +40,25 @@ def example(text: str) -> str:
     return re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
 
 
-def test_its_example_runs(tmp_path, monkeypatch):
+FOLDERS = {
+    "a class of transformers": lambda folder: save(clip(), folder),
+    "our own": lambda folder: endpoints.write(
+        f"hf:{folder}", random_model(RESNET, GPT2)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_its_example_runs(tmp_path, monkeypatch, kind):
     """With the folder in place of DIR, as a person would."""
     from PIL import Image
 
-    save(clip(), tmp_path)
-    card.write(tmp_path, "hf", "mine", "vlp:runs/x", PROOFS)
+    folder = FOLDERS[kind](tmp_path / "new")
+    card.write(folder, "hf", "mine", "vlp:runs/x", PROOFS)
     Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "picture.jpg")
     monkeypatch.chdir(tmp_path)
-    code = example((tmp_path / "README.md").read_text()).replace("DIR", str(tmp_path))
+    code = example((folder / "README.md").read_text()).replace("DIR", str(folder))
+    assert ("trust_remote_code=True" in code) == (kind == "our own")
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(code, {})

@@ -25,12 +25,16 @@ CHANGES = {
     "two biases": ([(4,)] * 2, (8,)),
     "three kernels": ([(4, 2)] * 3, (6, 4)),
     "two kernels": ([(4, 2)] * 2, (4, 4)),
+    "three beside": ([(4, 2)] * 3, (4, 6)),
+    "three biases beside": ([(4,)] * 3, (12,)),
 }
 STACKS = {
     "three biases": weights.stacked(3),
     "two biases": weights.stacked(2),
     "three kernels": weights.stacked_kernels(3),
     "two kernels": weights.stacked_kernels(2),
+    "three beside": weights.beside(3),
+    "three biases beside": weights.beside(3),
 }
 
 

@@ -6,6 +6,7 @@ and fails with 'Already borrowed' when several threads tokenize.
 """
 
 import html
+import logging
 import os
 import string
 from collections.abc import Iterable, Sequence
@@ -275,6 +276,8 @@ def rust_backed(name: str, offline: bool):
     """from_pretrained, by way of tokenizer.json alone if the class has no backend."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    # It warns of a config.json beside the tokenizer whose model it does not know.
+    logging.getLogger("transformers.configuration_utils").setLevel(logging.ERROR)
     try:
         pretrained = AutoTokenizer.from_pretrained(
             name, trust_remote_code=False, local_files_only=offline

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vlp_jax.porting import hf_own_class
+
 USE = {
     "hf": """\
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-model = AutoModel.from_pretrained("DIR")
-tokenizer = AutoTokenizer.from_pretrained("DIR")
+model = AutoModel.from_pretrained("DIR"MORE)
+tokenizer = AutoTokenizer.from_pretrained("DIR"MORE)
 processor = AutoImageProcessor.from_pretrained("DIR")
 texts = tokenizer(["a cat", "a dog"], padding="max_length", truncation=True,
                   return_tensors="pt")
@@ -54,6 +56,10 @@ def write(
     """
     otherwise = f"\n\nResized there: {'; '.join(resized)}." if resized else ""
     proved = "\n".join(f"- {'; '.join(lines)}" for lines in proofs)
+    more = hf_own_class.arguments(folder)
+    use = USE[kind].replace("MORE", more)
+    if more:
+        use = f"# Its class is {hf_own_class.CODE.name} in this folder.\n{use}"
     text = f"""\
 ---
 library_name: {LIBRARY[kind]}
@@ -65,7 +71,7 @@ tags: [vlp_jax]
 Trained with vlp_jax and written by `python -m vlp_jax.port` from `{source}`.{otherwise}
 
 ```python
-{USE[kind]}```
+{use}```
 
 ## What was compared
 

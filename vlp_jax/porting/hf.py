@@ -1,12 +1,20 @@
 """The folder that transformers' from_pretrained loads."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
-from vlp_jax.porting import hf_clip, hf_dual_encoder, hf_siglip, pictures
+from vlp_jax.porting import (
+    hf_clip,
+    hf_dual_encoder,
+    hf_own_class,
+    hf_siglip,
+    hf_text_towers,
+    pictures,
+)
 from vlp_jax.porting.description import Description, Settings, family_of
 from vlp_jax.porting.files import (
     read_json,
@@ -19,13 +27,14 @@ from vlp_jax.porting.weights import Arrays, to_ours, to_theirs
 CONFIG, PICTURES = "config.json", "preprocessor_config.json"
 WEIGHTS = "model.safetensors"
 
-# By the model_type of a config.json; dual encoders by those of their two towers.
+# By the model_type of a config.json; of dual encoders with those of their towers.
 FAMILIES = {
     "clip": hf_clip.FAMILY,
     "siglip": hf_siglip.FAMILY,
     **hf_dual_encoder.FAMILIES,
+    **hf_own_class.FAMILIES,
 }
-DUAL = "vision-text-dual-encoder"
+DUAL = (hf_dual_encoder.MODEL_TYPE, hf_own_class.MODEL_TYPE)
 
 
 def check(description: Description) -> None:
@@ -37,7 +46,10 @@ def write(folder: Path, description: Description, parameters: Arrays) -> None:
     """Everything but the tokenizer; `folder` is there and empty."""
     family = family_of(FAMILIES, description.model, "transformers")
     weights = to_theirs(family.rules(description.model), parameters)
-    write_json(folder / CONFIG, family.write(description) | {"dtype": "float32"})
+    config = family.write(description)
+    write_json(folder / CONFIG, config | {"dtype": "float32"})
+    if "auto_map" in config:
+        shutil.copy(hf_own_class.CODE, folder)
     write_json(folder / PICTURES, pictures.write_hf(description.preprocessing))
     write_safetensors(folder / WEIGHTS, weights)
 
@@ -50,8 +62,8 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
     weights = read_safetensors(folder, WEIGHTS)
     parameters = to_ours(family.rules(model), weights, family.ignored)
     preprocessing = pictures.read_hf(read_json(folder / PICTURES))
-    expected = config["vision_config"]["image_size"]
-    if preprocessing["image_size"] != expected:
+    expected = config["vision_config"].get("image_size")  # a ResNet has none
+    if expected not in (None, preprocessing["image_size"]):
         raise ConfigError(
             f"{folder}: {PICTURES} makes pictures of {preprocessing['image_size']} "
             f"pixels and {CONFIG} expects {expected}; they belong to other models"
@@ -61,7 +73,8 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
 
 def text_length(folder: Path) -> int:
     text = _whole_config(folder)["text_config"]
-    return text["max_position_embeddings"] - hf_dual_encoder.first_position(text)
+    rows = text.get("max_position_embeddings") or text["n_positions"]  # GPT-2's
+    return rows - hf_text_towers.first_position(text)
 
 
 def vocab_size(folder: Path) -> int:
@@ -88,7 +101,11 @@ def _whole_config(folder: Path) -> Settings:
     given = read_json(folder / CONFIG)
     lookup(FAMILIES, _kind(given), f"model_type in {folder / CONFIG}")
     try:
-        return AutoConfig.for_model(**given).to_dict()
+        if given["model_type"] != hf_own_class.MODEL_TYPE:
+            return AutoConfig.for_model(**given).to_dict()
+        towers = ("vision_config", "text_config")  # no code is needed to know them
+        whole = {key: AutoConfig.for_model(**given[key]).to_dict() for key in towers}
+        return given | whole
     except Exception as error:  # what checks it raises errors of several packages
         said = " ".join(str(error).split())[:200]
         raise ConfigError(f"{folder / CONFIG} is not valid: {said}") from None
@@ -97,7 +114,11 @@ def _whole_config(folder: Path) -> Settings:
 def _kind(config: Settings) -> str:
     """A key of FAMILIES, or what stands in its place."""
     kind = config.get("model_type", "")
-    if kind != DUAL:
+    if kind not in DUAL:
         return kind
-    towers = (config.get(f"{name}_config") or {} for name in ("vision", "text"))
-    return " + ".join(tower.get("model_type", "nothing") for tower in towers)
+    towers = (config.get(f"{name}_config") for name in ("vision", "text"))
+    names = (
+        tower.get("model_type", "nothing") if isinstance(tower, dict) else "nothing"
+        for tower in towers
+    )
+    return f"{kind} of {' + '.join(names)}"

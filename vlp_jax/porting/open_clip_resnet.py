@@ -5,25 +5,11 @@ batches they have seen (num_batches_tracked) is not: nothing computes with it, a
 is written as 0.
 """
 
-import numpy as np
-
 from vlp_jax.porting import open_clip_clip as clip
 from vlp_jax.porting.description import Description, Family, Settings, refuse_unless
-from vlp_jax.porting.weights import CONVOLUTION, Rule, linear, norm, rule
+from vlp_jax.porting.weights import Rule, conv_norm, linear, rule
 
 STAGES, HEAD_WIDTH = 4, 64  # of every such tower there, and of its attention pooling
-SEEN = np.zeros((), np.int64)
-
-
-def conv_norm(ours: str, convolution: str, normalisation: str) -> list[Rule]:
-    """A convolution and the batch normalisation after it."""
-    return [
-        *rule(f"{ours}/kernel", f"{convolution}.weight", CONVOLUTION),
-        *norm(f"{ours}/norm", normalisation),
-        *rule(f"{ours}/norm/mean", f"{normalisation}.running_mean"),
-        *rule(f"{ours}/norm/variance", f"{normalisation}.running_var"),
-        Rule((), f"{normalisation}.num_batches_tracked", constant=SEEN),
-    ]
 
 
 def stages(depths: tuple[int, ...]) -> list[Rule]:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vlp_jax.porting import hf_own_class
+
 
 class Embeddings(NamedTuple):
     """L2-normalised float32 [n, E] of pictures, [m, E] of texts; their ids [m, L]."""
@@ -23,19 +25,20 @@ class Embeddings(NamedTuple):
 def run_hf(
     folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
 ) -> Embeddings:
-    """By transformers alone, as its users load a folder."""
+    """By transformers alone, as its users load a folder; code in it only if ours."""
     import torch
     from PIL import Image
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model, report = AutoModel.from_pretrained(folder, output_loading_info=True)
+    own = dict(trust_remote_code=hf_own_class.is_whole(folder))
+    model, report = AutoModel.from_pretrained(folder, output_loading_info=True, **own)
     problems = {k: sorted(v) for k, v in report.items() if v}
     if problems:
         raise RuntimeError(f"transformers does not load {folder} as it is: {problems}")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    processor = AutoImageProcessor.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **own)
+    processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
     tokens = tokenizer(
         list(texts), padding="max_length", truncation=True, return_tensors="pt"
     )

@@ -61,6 +61,14 @@ def stacked_kernels(parts: int) -> Change:
     )
 
 
+def beside(parts: int) -> Change:
+    """Arrays of ours, one beside the other in theirs."""
+    return Change(
+        lambda *x: np.concatenate(x, axis=-1),
+        lambda x: tuple(np.split(x, parts, axis=-1)),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """Parameters of ours and the key of theirs that holds the same numbers.
@@ -85,10 +93,25 @@ def linear(ours: str, theirs: str, use_bias: bool = True) -> list[Rule]:
 
 
 def norm(ours: str, theirs: str) -> list[Rule]:
-    """A layer norm of torch."""
+    """Gain and bias of a normalisation of torch."""
     return [
         *rule(f"{ours}/scale", f"{theirs}.weight"),
         *rule(f"{ours}/bias", f"{theirs}.bias"),
+    ]
+
+
+def conv_norm(ours: str, convolution: str, normalisation: str) -> list[Rule]:
+    """A convolution of torch and the batch normalisation after it.
+
+    How many batches that has seen is no weight: nothing computes with it.
+    """
+    seen = np.zeros((), np.int64)
+    return [
+        *rule(f"{ours}/kernel", f"{convolution}.weight", CONVOLUTION),
+        *norm(f"{ours}/norm", normalisation),
+        *rule(f"{ours}/norm/mean", f"{normalisation}.running_mean"),
+        *rule(f"{ours}/norm/variance", f"{normalisation}.running_var"),
+        Rule((), f"{normalisation}.num_batches_tracked", constant=seen),
     ]
 
 
