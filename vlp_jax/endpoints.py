@@ -120,19 +120,17 @@ def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portabl
     if not folder.is_dir():
         raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
     settings, preprocessing, parameters = form.read(folder)
-    length, canonicalise = form.text_length(folder), form.canonicalise(folder)
-    words = Tokenizer.load(tokenizer or str(folder), length, canonicalise)
-    known = form.vocab_size(folder)
-    if known != words.vocab_size:
+    known = form.tokens(folder)
+    words = Tokenizer.load(tokenizer or str(folder), known.length, known.canonicalise)
+    if known.vocab_size != words.vocab_size:
         raise ConfigError(
-            f"{path}: {form.CONFIG} says {known:,} tokens, and the tokenizer has "
-            f"{words.vocab_size:,}; they belong to different models"
+            f"{path}: {form.CONFIG} says {known.vocab_size:,} tokens, and the "
+            f"tokenizer has {words.vocab_size:,}; they belong to different models"
         )
-    end = form.end_of_text(folder)
-    if end not in (None, words.eos_id):
+    if known.eos_id not in (None, words.eos_id):
         raise ConfigError(
-            f"{path}: the model pools texts at the token {end}, and its tokenizer ends "
-            f"them with {words.eos_id}; they belong to different models"
+            f"{path}: the model pools texts at the token {known.eos_id}, and its "
+            f"tokenizer ends them with {words.eos_id}; they belong to different models"
         )
     name = Path(path).name
     return from_settings(name, settings, preprocessing, words, parameters)

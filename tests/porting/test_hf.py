@@ -15,6 +15,7 @@ from tests.porting.tiny_models import (
     description,
     save,
     short,
+    tokenizer,
 )
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting import hf
@@ -107,8 +108,9 @@ def test_a_config_may_leave_out_what_is_usual(tmp_path):
 
 
 def test_the_length_and_the_end_of_texts(kind, there):
-    assert hf.text_length(there[1]) == 16
-    assert hf.end_of_text(there[1]) == (3 if kind == "clip" else None)
+    found = hf.tokens(there[1])
+    assert found.length == 16 and found.vocab_size == tokenizer().vocab_size
+    assert found.eos_id == (3 if kind == "clip" else None)
 
 
 # ---- what is refused

@@ -12,9 +12,11 @@ from tests.porting.tiny_models import (
     preprocessing,
     save,
     short,
+    tokenizer,
 )
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting import hf, open_clip
+from vlp_jax.porting.description import Tokens
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
@@ -41,7 +43,8 @@ def test_it_comes_back(model, folder):
     assert settings["image"] == model[0]["image"]
     assert settings["text"] == model[0]["text"]
     assert pictures == preprocessing("clip") | {"resize": "shortest"}
-    assert open_clip.text_length(folder) == 16 and open_clip.end_of_text(folder) == 3
+    expected = Tokens(tokenizer().vocab_size, 16, 3, canonicalise="open_clip")
+    assert open_clip.tokens(folder) == expected
 
 
 def test_half_precision(model, folder):
@@ -60,29 +63,29 @@ def test_a_config_may_leave_out_what_is_usual(folder):
         model_cfg__text_cfg__pool_type=None,
         model_cfg__text_cfg__context_length=None,
     )
-    assert open_clip.text_length(folder) == 77
+    assert open_clip.tokens(folder).length == 77
     settings, pictures, _ = open_clip.read(folder)
     assert settings["text"]["pool"] == "largest_id"
     assert pictures["interpolation"] == "bicubic" and pictures["image_size"] == 12
-    assert open_clip.end_of_text(folder) is None
+    assert open_clip.tokens(folder).eos_id is None
 
 
 def test_how_texts_are_cleaned_first(folder):
     """Before a tokenizer of Hugging Face, and before open_clip's own."""
-    assert open_clip.canonicalise(folder) == "open_clip"
+    assert open_clip.tokens(folder).canonicalise == "open_clip"
     change_json(folder / CONFIG, model_cfg__text_cfg__tokenizer_kwargs=None)
-    assert open_clip.canonicalise(folder) == "open_clip"
+    assert open_clip.tokens(folder).canonicalise == "open_clip"
     change_json(folder / CONFIG, model_cfg__text_cfg__hf_tokenizer_name=None)
-    assert open_clip.canonicalise(folder) == "clip"
+    assert open_clip.tokens(folder).canonicalise == "clip"
     change_json(
         folder / CONFIG, model_cfg__text_cfg__tokenizer_kwargs={"clean": "canonicalize"}
     )
-    assert open_clip.canonicalise(folder) == "siglip"
+    assert open_clip.tokens(folder).canonicalise == "siglip"
     change_json(
         folder / CONFIG, model_cfg__text_cfg__tokenizer_kwargs={"clean": "none"}
     )
     with pytest.raises(ConfigError, match="clean of tokenizer_kwargs is 'none'"):
-        open_clip.canonicalise(folder)
+        open_clip.tokens(folder)
 
 
 def refused(folder, *said):

@@ -13,14 +13,18 @@ Key, Value = TypeVar("Key"), TypeVar("Value")
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """What a model knows of its tokenizer."""
+    """What a model knows of its tokenizer.
+
+    Read from a config of theirs: eos_id is None where the model does not look for it,
+    canonicalise where their tokenizer does that itself.
+    """
 
     vocab_size: int
     length: int
-    eos_id: int
+    eos_id: int | None
     bos_id: int | None = None
     pad_id: int | None = None
-    canonicalise: str = "none"
+    canonicalise: str | None = "none"
 
 
 @dataclasses.dataclass(frozen=True)

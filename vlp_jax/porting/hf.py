@@ -15,7 +15,12 @@ from vlp_jax.porting import (
     hf_text_towers,
     pictures,
 )
-from vlp_jax.porting.description import Description, Settings, family_of
+from vlp_jax.porting.description import (
+    Description,
+    Settings,
+    Tokens,
+    family_of,
+)
 from vlp_jax.porting.files import (
     read_json,
     read_safetensors,
@@ -71,27 +76,18 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
     return model, preprocessing, {k: np.asarray(v) for k, v in parameters.items()}
 
 
-def text_length(folder: Path) -> int:
-    text = _whole_config(folder)["text_config"]
-    rows = text.get("max_position_embeddings") or text["n_positions"]  # GPT-2's
-    return rows - hf_text_towers.first_position(text)
-
-
-def vocab_size(folder: Path) -> int:
-    return _whole_config(folder)["text_config"]["vocab_size"]
-
-
-def end_of_text(folder: Path) -> int | None:
-    """The token at which texts are pooled, where that is by its id."""
+def tokens(folder: Path) -> Tokens:
+    """Of the tokenizer that belongs to a folder."""
     config = _whole_config(folder)
-    text = FAMILIES[_kind(config)].read(config)["text"]
-    by_id = text.get("pool") == "first_eos"
-    return config["text_config"]["eos_token_id"] if by_id else None
-
-
-def canonicalise(folder: Path) -> None:
-    """Its tokenizers do themselves what is to be done to texts first."""
-    return None
+    text = config["text_config"]
+    rows = text.get("max_position_embeddings") or text["n_positions"]  # GPT-2's
+    by_id = FAMILIES[_kind(config)].read(config)["text"].get("pool") == "first_eos"
+    return Tokens(
+        vocab_size=text["vocab_size"],
+        length=rows - hf_text_towers.first_position(text),
+        eos_id=text["eos_token_id"] if by_id else None,
+        canonicalise=None,
+    )
 
 
 def _whole_config(folder: Path) -> Settings:

@@ -13,6 +13,7 @@ from vlp_jax.porting.description import (
     Description,
     Family,
     Settings,
+    Tokens,
     family_of,
     translated,
 )
@@ -79,26 +80,17 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
     return model, preprocessing, parameters
 
 
-def text_length(folder: Path) -> int:
-    return _whole_config(folder)["model_cfg"]["text_cfg"]["context_length"]
-
-
-def vocab_size(folder: Path) -> int:
-    return _whole_config(folder)["model_cfg"]["text_cfg"]["vocab_size"]
-
-
-def end_of_text(folder: Path) -> int | None:
-    """The token at which texts are pooled, where that is by its id."""
-    text = _whole_config(folder)["model_cfg"]["text_cfg"]
-    return text["eos_id"] if text.get("pool_type") == "eos" else None
-
-
-def canonicalise(folder: Path) -> str:
-    """What is done to texts first, whatever the folder's own tokenizer says."""
+def tokens(folder: Path) -> Tokens:
+    """Of the tokenizer that belongs to a folder; it cleans whatever that says."""
     text = _whole_config(folder)["model_cfg"]["text_cfg"]
     usual = "whitespace" if text.get("hf_tokenizer_name") else "lower"
     given = {"clean": usual} | (text.get("tokenizer_kwargs") or {})
-    return translated(CLEAN, given["clean"], "clean of tokenizer_kwargs")
+    return Tokens(
+        vocab_size=text["vocab_size"],
+        length=text["context_length"],
+        eos_id=text["eos_id"] if text.get("pool_type") == "eos" else None,
+        canonicalise=translated(CLEAN, given["clean"], "clean of tokenizer_kwargs"),
+    )
 
 
 def _whole_config(folder: Path) -> Settings:
