@@ -25,10 +25,12 @@ class Comparison:
     columns: tuple[str, ...]
     rows: dict[Key, list[float | None]]
 
-    def best(self, key: Key) -> int | None:
-        """The column of the highest value, the first of equal ones."""
-        known = [x for x in self.rows[key] if x is not None]
-        return self.rows[key].index(max(known)) if len(known) > 1 else None
+    def best(self, key: Key) -> set[int]:
+        """The columns of the highest value; none where all values are the same."""
+        values = self.rows[key]
+        known = {x for x in values if x is not None}
+        highest = max(known) if len(known) > 1 else None
+        return {n for n, x in enumerate(values) if x is not None and x == highest}
 
 
 def compare(folders: Sequence[str | os.PathLike]) -> Comparison:
@@ -111,7 +113,7 @@ def comparison_table(found: Comparison) -> Table:
             table.add_section()
         last, best = key[:2], found.best(key)
         cells = [
-            "–" if value is None else f"{value:.4f}" + (" *" if n == best else "  ")
+            "–" if value is None else f"{value:.4f}" + (" *" if n in best else "  ")
             for n, value in enumerate(values)
         ]
         task = task.removeprefix("zeroshot_")

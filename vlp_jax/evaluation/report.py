@@ -79,7 +79,7 @@ def _comparison(found: Comparison) -> dict[str, Any]:
         {
             "names": key,
             "values": [
-                {"text": "–" if x is None else f"{x:.4f}", "best": n == found.best(key)}
+                {"text": "–" if x is None else f"{x:.4f}", "best": n in found.best(key)}
                 for n, x in enumerate(values)
             ],
         }
