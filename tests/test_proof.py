@@ -151,6 +151,40 @@ def test_half_precision_is_compared_in_float32(clip):
     assert half.config.model.image.dtype == "bfloat16"
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_in_half_precision_are_computed_with_in_float32(tmp_path, dtype):
+    import torch
+
+    folder = save(MODELS["clip"]().to(getattr(torch, dtype)), tmp_path / dtype)
+    (found,) = proof.against("hf", folder, endpoints.read(f"hf:{folder}"))
+    assert found.holds
+
+
+@pytest.mark.parametrize("size", [12, 24, 36, 48, 224, 336, 384])
+def test_a_picture_tells_the_roundings_of_the_crop_apart(size):
+    """At each of these sizes, whichever other pictures do."""
+    pictures, _ = proof.samples()
+    apart = []
+    for height, width, _ in (picture.shape for picture in pictures):
+        over = int(size * max(width, height) / min(width, height)) - size
+        apart.append(round(over / 2) != int(over / 2))
+    assert apart[4]
+
+
+def test_padding_may_have_another_id(clip):
+    """Up to the end token each id counts."""
+    _, model = clip
+    pictures = texts = np.eye(3)
+    tokens, mask = model.tokenizer(["a", "a cat", "cat " * 50])
+    one = theirs.Embeddings(pictures, texts, tokens, mask)
+    padded = np.where(mask, tokens, 7)
+    found = proof.compare("other", model, one, one._replace(tokens=padded, mask=None))
+    assert found.same_tokens == (3, 3)
+    padded[1, 1] += 1
+    found = proof.compare("other", model, one, one._replace(tokens=padded, mask=None))
+    assert found.same_tokens == (2, 3)
+
+
 def test_how_far_apart_is_measured(clip):
     _, model = clip
     rng = np.random.default_rng(0)

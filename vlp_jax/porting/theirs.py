@@ -11,21 +11,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vlp_jax.porting import hf_own_class
+from vlp_jax.porting import hf, hf_own_class
 
 
 class Embeddings(NamedTuple):
-    """L2-normalised float32 [n, E] of pictures, [m, E] of texts; their ids [m, L]."""
+    """L2-normalised float32 [n, E] of pictures, [m, E] of texts; their ids [m, L].
+
+    mask: bool [m, L] of the ids up to the end token, where padding is told from them.
+    """
 
     image: np.ndarray
     text: np.ndarray
     tokens: np.ndarray
+    mask: np.ndarray | None = None
 
 
 def run_hf(
     folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
 ) -> Embeddings:
-    """By transformers alone, as its users load a folder; code in it only if ours."""
+    """By transformers alone, as its users load a folder; code in it only if ours.
+
+    In float32, whatever the weights are kept in. Texts are as long as the model's
+    positions: tokenizers may say another length, or none.
+    """
     import torch
     from PIL import Image
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
@@ -33,15 +41,19 @@ def run_hf(
 
     logging.disable_progress_bar()
     own = dict(trust_remote_code=hf_own_class.is_whole(folder))
-    model, report = AutoModel.from_pretrained(folder, output_loading_info=True, **own)
+    model, report = AutoModel.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True, **own
+    )
     problems = {k: sorted(v) for k, v in report.items() if v}
     if problems:
         raise RuntimeError(f"transformers does not load {folder} as it is: {problems}")
     tokenizer = AutoTokenizer.from_pretrained(folder, **own)
-    processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
-    tokens = tokenizer(
-        list(texts), padding="max_length", truncation=True, return_tensors="pt"
+    # torchvision, which it takes where that is installed, rounds pixels otherwise.
+    processor = AutoImageProcessor.from_pretrained(
+        folder, backend="pil", trust_remote_code=False
     )
+    length = dict(padding="max_length", max_length=hf.tokens(folder).length)
+    tokens = tokenizer(list(texts), truncation=True, return_tensors="pt", **length)
     images = processor([Image.fromarray(x) for x in pictures], return_tensors="pt")
     with torch.no_grad():
         found = model.eval()(**tokens, pixel_values=images["pixel_values"])
