@@ -33,7 +33,7 @@ print(json.dumps([x.tolist() for x in found] + ["vlp_jax" in sys.modules]))
 """
 
 
-@pytest.fixture(scope="module", params=["shortest", "squash"])
+@pytest.fixture(scope="module", params=["shortest", "shortest_floor", "squash"])
 def model(request) -> Portable:
     """A tiny CLIP with random weights, large enough to matter."""
     import jax

@@ -53,11 +53,12 @@ class Model:
         how = Image.Resampling[self.about["interpolation"].upper()]
         if self.about["resize"] == "squash":
             return np.array(picture.resize((size, size), how))
+        offset = int if self.about["resize"] == "shortest_floor" else round
         width, height = picture.size
         long = int(size * max(width, height) / min(width, height))
         width, height = (size, long) if width <= height else (long, size)
         picture = picture.resize((width, height), how)
-        left, top = round((width - size) / 2), round((height - size) / 2)
+        left, top = offset((width - size) / 2), offset((height - size) / 2)
         return np.array(picture.crop((left, top, left + size, top + size)))
 
 
