@@ -107,6 +107,30 @@ def test_a_config_may_leave_out_what_is_usual(tmp_path):
     assert found == expected and found["image"]["activation"] == "quick_gelu"
 
 
+def test_preprocessing_in_the_file_of_all_processors(kind, folder):
+    """As CLIPProcessor.save_pretrained of transformers 5 writes it."""
+    from transformers import AutoImageProcessor, AutoTokenizer, CLIPProcessor
+
+    _, expected, _ = hf.read(folder)
+    parts = [x.from_pretrained(folder) for x in (AutoImageProcessor, AutoTokenizer)]
+    (folder / "preprocessor_config.json").unlink()
+    CLIPProcessor(*parts).save_pretrained(folder)
+    assert not (folder / "preprocessor_config.json").exists()
+    assert hf.read(folder)[1] == expected
+
+
+def test_the_file_of_all_processors_comes_first(folder):
+    """As transformers reads a folder that has both; older ones say nothing in it."""
+    _, expected, _ = hf.read(folder)
+    config = json.loads((folder / "preprocessor_config.json").read_text())
+    whole = folder / "processor_config.json"
+    whole.write_text(json.dumps({"processor_class": "CLIPProcessor"}))
+    assert hf.read(folder)[1] == expected
+    own = {"image_processor": config | {"image_mean": [0.1, 0.2, 0.3]}}
+    whole.write_text(json.dumps(own))
+    assert hf.read(folder)[1] == expected | {"mean": (0.1, 0.2, 0.3)}
+
+
 def test_the_length_and_the_end_of_texts(kind, there):
     found = hf.tokens(there[1])
     assert found.length == 16 and found.vocab_size == tokenizer().vocab_size

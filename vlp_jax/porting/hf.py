@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.porting import (
@@ -30,6 +28,7 @@ from vlp_jax.porting.files import (
 from vlp_jax.porting.weights import Arrays, to_ours, to_theirs
 
 CONFIG, PICTURES = "config.json", "preprocessor_config.json"
+PROCESSOR = "processor_config.json"  # of transformers 5: all of them in one file
 WEIGHTS = "model.safetensors"
 
 # By the model_type of a config.json; of dual encoders with those of their towers.
@@ -66,14 +65,14 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
     model = family.read(config)
     weights = read_safetensors(folder, WEIGHTS)
     parameters = to_ours(family.rules(model), weights, family.ignored)
-    preprocessing = pictures.read_hf(read_json(folder / PICTURES))
+    preprocessing = pictures.read_hf(_pictures(folder))
     expected = config["vision_config"].get("image_size")  # a ResNet has none
     if expected not in (None, preprocessing["image_size"]):
         raise ConfigError(
             f"{folder}: {PICTURES} makes pictures of {preprocessing['image_size']} "
             f"pixels and {CONFIG} expects {expected}; they belong to other models"
         )
-    return model, preprocessing, {k: np.asarray(v) for k, v in parameters.items()}
+    return model, preprocessing, parameters
 
 
 def tokens(folder: Path) -> Tokens:
@@ -88,6 +87,13 @@ def tokens(folder: Path) -> Tokens:
         eos_id=text["eos_token_id"] if by_id else None,
         canonicalise=None,
     )
+
+
+def _pictures(folder: Path) -> Settings:
+    """How pictures are prepared, from the file that transformers asks first."""
+    whole = folder / PROCESSOR
+    found = read_json(whole).get("image_processor") if whole.is_file() else None
+    return found if isinstance(found, dict) else read_json(folder / PICTURES)
 
 
 def _whole_config(folder: Path) -> Settings:
