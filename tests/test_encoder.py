@@ -42,6 +42,15 @@ def test_a_bias_of_the_logits(tmp_path):
     assert found.logit_bias == -2 and abs(found.logit_scale - np.exp(1.5)) < 1e-4
 
 
+def test_an_endpoint_without_a_tokenizer(folder, encoder, tmp_path):
+    for path in folder.iterdir():
+        if not path.name.startswith("tokenizer"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    found = vlp_jax.load(f"hf:{tmp_path}", batch_size=8, tokenizer=str(folder))
+    expected = encoder.encode_text(["a cat", "a dog"])
+    np.testing.assert_array_equal(found.encode_text(["a cat", "a dog"]), expected)
+
+
 def test_every_form_of_a_picture(encoder, tmp_path):
     picture = proof.samples()[0][0]
     image, path = Image.fromarray(picture), tmp_path / "a.png"

@@ -93,7 +93,15 @@ def _shown(starts: range, progress: bool, what: str) -> Iterable[int]:
     return track(starts, len(starts), what) if progress else starts
 
 
-def load(endpoint: str, batch_size: int = 64, weights: str = "model") -> Encoder:
-    """The model of a workdir, a checkpoint, or any endpoint of `port` (hf:DIR, ...)."""
+def load(
+    endpoint: str,
+    batch_size: int = 64,
+    weights: str = "model",
+    tokenizer: str | None = None,
+) -> Encoder:
+    """The model of a workdir, a checkpoint, or any endpoint of `port` (hf:DIR, ...).
+
+    tokenizer: a folder or hub name, for an endpoint without one (big_vision:).
+    """
     jax.local_devices()  # starts them, so that errors of the machine come first
-    return Encoder(endpoints.read(endpoint, weights), batch_size)
+    return Encoder(endpoints.read(endpoint, weights, tokenizer), batch_size)
