@@ -48,6 +48,14 @@ def test_what_was_written_is_read_to_the_bit(tmp_path):
         assert file.metadata() == {"format": "pt"}
 
 
+def test_who_may_read_them(tmp_path):
+    """As of every other new file, by this person's umask."""
+    (tmp_path / "other").touch()
+    files.write_safetensors(tmp_path / NAME, ARRAYS)
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 def test_strides_and_scalars_are_written_as_they_are_meant(tmp_path):
     wide = np.arange(6, dtype=np.float32).reshape(2, 3).T
     files.write_safetensors(tmp_path / NAME, {"x": wide, "s": np.float32(2)})

@@ -74,7 +74,10 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
     # It writes memory as it lies, whatever the strides, and knows no NumPy scalars.
     plain = {key: np.asarray(array, order="C") for key, array in arrays.items()}
+    path.touch()
+    mode = path.stat().st_mode  # of a new file; it leaves one for the owner alone
     save_file(plain, path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def read_json(path: Path) -> dict:
