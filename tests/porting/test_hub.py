@@ -36,9 +36,10 @@ class StandIn(http.server.BaseHTTPRequestHandler):
                 for name, data in FILES.items()
             ]
             return self._send(json.dumps(tree).encode())
-        if self.path.startswith("/api/models/org/model"):
+        if self.path.startswith(("/api/models/org/model", "/api/models/org/hidden")):
             listed = [{"rfilename": name} for name in FILES]
             about = {"id": "org/model", "sha": COMMIT, "siblings": listed}
+            about["private"] = "hidden" in self.path
             return self._send(json.dumps(about).encode())
         name = self.path.rpartition("/")[2]
         if self.path.startswith("/org/model/resolve/") and name in FILES:
@@ -128,7 +129,7 @@ def test_a_name_that_the_hub_does_not_know(server, tmp_path, monkeypatch):
 def test_an_export_is_uploaded_with_its_card(server, tmp_path):
     (tmp_path / "README.md").write_text("---\nlibrary_name: transformers\n---\n# x\n")
     (tmp_path / "config.json").write_text("{}")
-    address = hub.upload(tmp_path, "org/model", private=True)
+    address = hub.upload(tmp_path, "org/new", private=True)
     assert address == f"{server.address}/org/model"
     (made,) = [body for path, body in server.posted if path.endswith("/repos/create")]
     # Of huggingface_hub 1.x, and of 2.x.
@@ -140,6 +141,17 @@ def test_an_export_is_uploaded_with_its_card(server, tmp_path):
     assert files == {"README.md", "config.json"}
 
 
+def test_nothing_private_goes_into_a_public_repository(server, tmp_path):
+    """Which creating it anew, as private, would not make so."""
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(RunError, match="org/model is there already and public") as e:
+        hub.upload(tmp_path, "org/model", private=True)
+    assert "--noprivate" in str(e.value) and server.posted == []
+    hub.upload(tmp_path, "org/hidden", private=True)
+    hub.upload(tmp_path, "org/model", private=False)
+    assert sum("/commit/" in path for path, _ in server.posted) == 2
+
+
 def test_what_cannot_be_uploaded_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     from huggingface_hub import constants, hf_api
@@ -148,8 +160,9 @@ def test_what_cannot_be_uploaded_stays(tmp_path, monkeypatch):
         if hasattr(module, "ENDPOINT"):
             monkeypatch.setattr(module, "ENDPOINT", "http://127.0.0.1:9")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(RunError, match="could not be uploaded to org/model"):
+    with pytest.raises(RunError, match="could not be uploaded to org/model") as e:
         hub.upload(tmp_path, "org/model", private=True)
+    assert str(e.value).endswith(f"hf upload org/model {tmp_path} --private")
     assert (tmp_path / "config.json").exists()
 
 

@@ -48,21 +48,31 @@ def check_name(name: str) -> None:
 def upload(folder: Path, name: str, private: bool) -> str:
     """Uploads an export with its card; the address of the repository.
 
-    RunError where the hub refuses or cannot be reached: the folder stays as it is.
+    RunError where the hub refuses or cannot be reached, or where the repository is
+    there and public though a private one was asked for: the folder stays as it is.
     """
     from huggingface_hub import HfApi
 
     check_name(name)
     try:
         api = HfApi()
+        # What is there stays as public as it is, whatever create_repo is asked for.
+        if private and api.repo_exists(name) and not api.model_info(name).private:
+            raise RunError(
+                f"{name} is there already and public; {folder} was not uploaded: name "
+                "another repository, or give --noprivate"
+            )
         address = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(
             repo_id=name, folder_path=folder, commit_message="Written by vlp_jax.port"
         )
+    except RunError:
+        raise
     except Exception as error:
+        more = " --private" if private else ""
         raise RunError(
             f"{folder} could not be uploaded to {name} ({first_line(error)}); log in "
-            f"with `hf auth login`, then: hf upload {name} {folder}"
+            f"with `hf auth login`, then: hf upload {name} {folder}{more}"
         ) from error
     return str(address)
 
