@@ -76,13 +76,20 @@ def load(
     )
 
 
-def write(endpoint: str, model: Portable) -> Path:
-    """Writes a model, whole or not at all; the folder must not be there yet."""
+def target(endpoint: str) -> tuple[str, Path]:
+    """(the format, the folder) to write; ConfigError where that is there already."""
     kind, path = split(endpoint)
     folder = Path(path).expanduser().absolute()
     if folder.exists():
         raise ConfigError(f"{folder} is there already; name another folder")
-    lookup(WRITE, kind, "format that is written")(folder, model)
+    lookup(WRITE, kind, "format that is written")
+    return kind, folder
+
+
+def write(endpoint: str, model: Portable) -> Path:
+    """Writes a model, whole or not at all; the folder must not be there yet."""
+    kind, folder = target(endpoint)
+    WRITE[kind](folder, model)
     return folder
 
 

@@ -5,8 +5,6 @@ Formats: vlp (ours), hf (transformers), open_clip; as a source also big_vision (
 as a target export (programs that run without this package).
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from vlp_jax import cli
@@ -43,7 +41,7 @@ def main() -> None:
     from vlp_jax import endpoints, proof, resizing
     from vlp_jax.porting import card, hf_own_class, hub
 
-    kind, _ = endpoints.split(target)
+    kind, _ = endpoints.target(target)
     if flags.FLAGS.upload is not None:
         hub.check_name(flags.FLAGS.upload)
     say(f"vlp_jax.port  {source} -> {target}", style="bold")
@@ -53,16 +51,23 @@ def main() -> None:
     model, resized = resizing.resized(given, *sizes)
     if resized:
         say(f"  resized   {'; '.join(resized)}")
-    folder = endpoints.write(target, model)
-    proofs = _of_source(source, given) + proof.prove(kind, folder, model)
-    for found in proofs:
-        say("  proof     " + "; ".join(found.lines()))
-    if kind in proof.SIDES:
-        if proofs[-1:] == [] or proofs[-1].side != proof.SIDES[kind]:
-            say(f"  proof     {kind} was not run: it, or torch, is not installed here")
-        proved = [p.lines() for p in proofs]
-        card.write(folder, kind, model.name, source, proved, resized)
+    proofs = _of_source(source, given)
+    _show(proofs)
     if not all(found.holds for found in proofs):
+        raise RunError(
+            f"{source}: its own library computes something else than this package; "
+            "nothing was written"
+        )
+    folder = endpoints.write(target, model)
+    proved = proof.prove(kind, folder, model)
+    _show(proved)
+    if kind in proof.SIDES:
+        if proved[-1:] == [] or proved[-1].side != proof.SIDES[kind]:
+            say(f"  proof     {kind} was not run: it, or torch, is not installed here")
+        origin = card.origin(*endpoints.split(source, "vlp"), given.step)
+        lines = [found.lines() for found in proofs + proved]
+        card.write(folder, kind, model.name, origin, lines, resized)
+    if not all(found.holds for found in proved):
         raise RunError(
             f"the two sides do not agree; {folder} is kept to be looked at, do not use "
             "it"
@@ -75,14 +80,21 @@ def main() -> None:
     say(f"  {NEXT[kind].format(folder=folder, more=more)}", style="bold")
 
 
+def _show(proofs: list) -> None:
+    for found in proofs:
+        say("  proof     " + "; ".join(found.lines()))
+
+
 def _of_source(source: str, model) -> list:
     """That a foreign model was read as its own library reads it, where that can."""
     from vlp_jax import endpoints, proof
+    from vlp_jax.porting import hub
 
     kind, path = endpoints.split(source, "vlp")
-    folder = Path(path).expanduser()
+    if kind not in proof.SIDES:
+        return []
     try:
-        return proof.against(kind, folder, model) if folder.is_dir() else []
+        return proof.against(kind, hub.folder_of(path), model)
     except RunError as error:  # such as without a tokenizer
         say(f"  proof     not of the source: {error}")
         return []

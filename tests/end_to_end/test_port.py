@@ -45,7 +45,11 @@ def test_a_run_becomes_a_model_of_transformers(exported, tiny_run):
         "tokenizer_config.json",
     }
     card = (folder / "README.md").read_text()
-    assert "computed by transformers" in card and f"vlp:{tiny_run.workdir}" in card
+    assert "computed by transformers" in card
+    assert "Trained with vlp_jax and written by" in card
+    assert f"from `vlp:{tiny_run.workdir.name}`" in card
+    parent = str(tiny_run.workdir.parent).encode()  # is nobody else's business
+    assert not any(parent in path.read_bytes() for path in folder.iterdir())
 
 
 def test_the_scripts_of_the_readme_answer_alike(
@@ -183,7 +187,10 @@ def test_sides_that_disagree_end_it(program, tmp_path):
     )
     (folder / "tokenizer.json").write_text(json.dumps(content))
     flags = f"--source=hf:{folder}", f"--target=vlp:{tmp_path / 'ours'}"
-    assert_error(program("port", *flags), FAILED, "the two sides do not agree")
+    found = program("port", *flags)
+    assert_error(found, FAILED, "its own library computes something else")
+    assert "computed by transformers" in found.out
+    assert not (tmp_path / "ours").exists()
 
 
 def test_help_names_its_own_flags(program):

@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 model = AutoModel.from_pretrained("DIR"MORE)
 tokenizer = AutoTokenizer.from_pretrained("DIR"MORE)
-processor = AutoImageProcessor.from_pretrained("DIR")
+processor = AutoImageProcessor.from_pretrained("DIR", backend="pil")
 texts = tokenizer(["a cat", "a dog"], padding="max_length", truncation=True,
                   return_tensors="pt")
 images = processor([Image.open("picture.jpg")], return_tensors="pt")
@@ -41,18 +41,31 @@ print(model.scale * image @ text.T + model.bias)
 LIBRARY = {"hf": "transformers", "open_clip": "open_clip", "export": "jax"}
 
 
+def origin(kind: str, path: str, step: int) -> str:
+    """Where a model comes from, without the folders of this machine.
+
+    kind, path: of the endpoint it was read from; a name on the hub stays whole. step:
+    of our training, 0 for one that comes from elsewhere.
+    """
+    here = Path(path).expanduser()
+    known = here.absolute().name if kind == "vlp" or here.exists() else path
+    made = "Trained with vlp_jax and written" if step else "Written"
+    return f"{made} by `python -m vlp_jax.port` from `{kind}:{known}`."
+
+
 def write(
     folder: Path,
     kind: str,
     name: str,
-    source: str,
+    origin: str,
     proofs: Sequence[Sequence[str]],
     resized: Sequence[str] = (),
 ) -> None:
     """README.md with the header that hubs read.
 
-    proofs, resized: lines for people, of how far apart the two sides are and of what is
-    no longer as it was trained.
+    origin: a sentence (see the function of that name). proofs, resized: lines for
+    people, of how far apart the two sides are and of what is no longer as it was
+    trained.
     """
     otherwise = f"\n\nResized there: {'; '.join(resized)}." if resized else ""
     proved = "\n".join(f"- {'; '.join(lines)}" for lines in proofs)
@@ -68,7 +81,7 @@ tags: [vlp_jax]
 ---
 # {name}
 
-Trained with vlp_jax and written by `python -m vlp_jax.port` from `{source}`.{otherwise}
+{origin}{otherwise}
 
 ```python
 {use}```
