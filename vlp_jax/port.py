@@ -62,8 +62,9 @@ def main() -> None:
     proved = proof.prove(kind, folder, model)
     _show(proved)
     if kind in proof.SIDES:
-        if proved[-1:] == [] or proved[-1].side != proof.SIDES[kind]:
-            say(f"  proof     {kind} was not run: it, or torch, is not installed here")
+        other = proof.SIDES[kind]
+        if other not in {found.side for found in proved}:
+            say(f"  proof     on our side only: {other}, or torch, is not installed here")
         origin = card.origin(*endpoints.split(source, "vlp"), given.step)
         lines = [found.lines() for found in proofs + proved]
         card.write(folder, kind, model.name, origin, lines, resized)

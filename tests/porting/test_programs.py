@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,13 @@ def model(request) -> Portable:
 def folder(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "tiny"
     return endpoints.write(f"export:{path}", model)
+
+
+def test_they_do_not_tell_where_they_were_made(folder):
+    here = str(Path(__file__).parents[2]).encode()
+    for name in ("image.bin", "text.bin"):
+        program = (folder / name).read_bytes()
+        assert b"layers.py" in program and here not in program
 
 
 def test_they_prove_themselves(model, folder):

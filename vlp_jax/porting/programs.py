@@ -7,8 +7,9 @@ tokenizer.json        for the tokenizers package
 serve.py              a loader that needs nothing of ours
 """
 
+import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -54,11 +55,24 @@ def write(
         def flat(weights, *arrays, encode=encode):
             return encode(trees.unflatten(weights), *arrays)
 
-        made = export.export(jax.jit(flat), platforms=PLATFORMS)(shapes, *arguments)
+        with _without_folders():
+            made = export.export(jax.jit(flat), platforms=PLATFORMS)(shapes, *arguments)
         (folder / name).write_bytes(made.serialize())
     write_safetensors(folder / "weights.safetensors", parameters)
     write_json(folder / "about.json", _about(description, parameters))
     shutil.copyfile(SERVE, folder / SERVE.name)
+
+
+@contextlib.contextmanager
+def _without_folders() -> Iterator[None]:
+    """Programs name the source files of their operations, but not where these lie."""
+    option = "jax_hlo_source_file_canonicalization_regex"
+    before = getattr(jax.config, option)
+    jax.config.update(option, ".*/")
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)
 
 
 def _about(description: Description, parameters: Mapping[str, np.ndarray]) -> dict:
