@@ -47,7 +47,7 @@ class MultiLabel:
         self.limit = limit
 
     def run(self, predictor: Predictor) -> Report:
-        """Reads the source once."""
+        """Reads the source once; keeps a score of every picture for every class."""
         names = tuple(self.source.class_names)
         weights = class_weights(predictor, names, self.templates)
         reader = Reader(self.source, predictor, self.limit, self._check)
