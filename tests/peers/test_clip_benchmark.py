@@ -208,9 +208,9 @@ def test_its_exports_are_read(theirs, monkeypatch, tmp_path):
     assert [read["classification"][i].label for i in range(3)] == [0, 1, 1]
     assert [read["multilabel"][i].labels for i in range(3)] == [(0,), (), (0, 1)]
     assert [read["retrieval"][i].captions for i in range(3)] == [
-        ("a cat", "black"),
-        ("a dog",),
-        ("two", "of", "them"),
+        ("a cat", "", "black"),
+        (),
+        (" two", "of  them", "e\u0301"),
     ]
 
 
