@@ -138,6 +138,36 @@ def test_other_settings_are_another_evaluation(world):
     assert world.rows() == [*both(5), (5, "two"), *both(5)]
 
 
+def test_another_run_is_another_evaluation(world):
+    """In another folder, or trained anew in the same one: its files are others."""
+    world.save(5, 20)
+    world.follow()
+    world.workdir = world.workdir.with_name("other")
+    world.save(5, 20)
+    world.follow()
+    assert world.rows() == both(5, 20) * 2
+    found = json.loads((world.output / "one_task.json").read_text())
+    assert found["pretrained"] == str(world.workdir / "checkpoints" / "20")
+    for content in ("first", "second", "second"):
+        path = world.workdir / "checkpoints" / "20" / "manifest.json"
+        path.write_text(content)
+        world.follow()
+    assert world.rows() == both(5, 20) * 2 + both(20) * 2
+
+
+def test_files_hold_no_result_of_other_weights(world):
+    """Where an evaluator fails on a run, what it found for another is left out."""
+    world.save(20)
+    world.follow()
+    world.workdir = world.workdir.with_name("other")
+    world.save(20)
+    world.evaluators["two"].fails[20] = RunError("embeddings hold NaN")
+    (world.output / "two_task.json").unlink()
+    world.follow()
+    assert world.rows() == both(20) * 2
+    assert not (world.output / "two_task.json").exists()
+
+
 def test_a_run_whose_only_step_is_damaged_is_waited_for(world, monkeypatch):
     def damaged(path):
         raise RunError("no checkpoint is intact")
@@ -188,6 +218,17 @@ def test_a_torn_line_was_no_result(world):
     assert (
         world.evaluators["one"].ran == [20] and world.evaluators["two"].ran == [20] * 2
     )
+
+
+def test_lines_that_are_not_ours_are_passed_over(world):
+    world.output.mkdir()
+    foreign = b'{"a": 1}\n12\n{"step": 20}\n{"step": "x", "evaluator": "one"}\n\xff\n'
+    foreign += b'{"step": 20, "evaluator": ["one"], "metrics": {}}\n[]\nnull\n'
+    (world.output / "results.jsonl").write_bytes(foreign)
+    world.save(20)
+    world.follow()
+    world.follow()
+    assert [played.ran for played in world.evaluators.values()] == [[20]] * 2
 
 
 def test_steps_that_are_deleted_meanwhile(world, capsys):

@@ -34,6 +34,20 @@ def test_each_folder_gets_the_evaluator_of_its_type(config):
     assert list(expanded(config).evaluators) == ["wds_colours"]
 
 
+def test_a_dot_in_a_name_is_none_in_the_label(config, tmp_path):
+    folders.classification(tmp_path / "all" / "wds_imagenet.v2")
+    found = build.make_evaluators(expanded(config))
+    assert list(found) == ["wds_colours", "wds_imagenet_v2", "wds_pairs"]
+    source = found["wds_imagenet_v2"].source
+    assert source.name == "clip_benchmark/wds_imagenet.v2/test"
+    folders.retrieval(tmp_path / "all" / "wds_imagenet_v2")
+    found = build.make_evaluators(expanded(config))
+    assert [type(found[f"wds_imagenet_v2{end}"]).__name__ for end in ("", "_")] == [
+        "ZeroShot",
+        "Retrieval",
+    ]
+
+
 def test_without_a_suite_nothing_changes(config):
     config.suite = False
     assert expanded(config) is config

@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from vlp_jax import build
+from vlp_jax.checkpoint.manifest import MANIFEST
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.logs import console, read_rows, say, size_of, talks, whole_rows
 from vlp_jax.core.types import Report
@@ -16,7 +17,8 @@ from vlp_jax.evaluation.comparison import Comparison, compare
 from vlp_jax.suites import expanded
 from vlp_jax.trained import LoadedCheckpoint
 
-OURS = ("step", "evaluator", "settings")  # in a line, beside clip_benchmark's form
+# In a line, beside clip_benchmark's form.
+OURS = ("step", "evaluator", "settings", "weights")
 
 
 class Evaluation:
@@ -48,35 +50,39 @@ class Evaluation:
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of results.jsonl: what was found in this folder before."""
-        return list(whole_rows(self.output / results.HISTORY))
+        rows = whole_rows(self.output / results.HISTORY)
+        return [row for row in rows if isinstance(row.get("evaluator"), str)]
 
-    def done(self) -> dict[int, set[str]]:
-        """{step: evaluators that have a result there with the settings of now}."""
-        found: dict[int, set[str]] = {}
-        for row in self.history():
-            label = row["evaluator"]
-            if label in self.digests and row.get("settings") == self.digests[label]:
-                found.setdefault(row["step"], set()).add(label)
+    def done(self) -> dict[str, set[str]]:
+        """{weights_digest: evaluators with a result for it by the settings of now}."""
+        found: dict[str, set[str]] = {}
+        for row in filter(self._of_now, self.history()):
+            found.setdefault(str(row.get("weights")), set()).add(row["evaluator"])
         return found
+
+    def _of_now(self, row: dict[str, Any]) -> bool:
+        """Whether an evaluator of now has found this, with its settings of now."""
+        settings = self.digests.get(row["evaluator"])
+        return settings is not None and row.get("settings") == settings
 
     def run(
         self, loaded: LoadedCheckpoint, done: Collection[str] = (), go_on: bool = False
     ) -> None:
         """Runs the evaluators on a checkpoint, and keeps what each found at once.
 
-        Those in `done` have a line in results.jsonl for this step, which stands. With
+        Those in `done` have a line in results.jsonl for it, which stands. With
         `go_on` one that fails is noted there and left out; else its RunError is raised.
         """
         name = loaded.config.name or "vlp_jax"
         say(f"vlp_jax.evaluate  {loaded.path}", style="bold")
         say(f"  model     {name}, {loaded.parameters:,} parameters, step {loaded.step}")
-        reports = []
+        reports, weights = [], weights_digest(loaded.path)
         for label, evaluator in self.evaluators.items():
             if label in done:
                 continue
             say(f"  running   {label} on {size_of(evaluator.source)}")
             row = {"step": loaded.step, "evaluator": label}
-            row["settings"] = self.digests[label]
+            row |= {"settings": self.digests[label], "weights": weights}
             try:
                 found = evaluator.run(loaded.predictor)
             except RunError as error:
@@ -107,7 +113,8 @@ class Evaluation:
         if not talks():
             return
         history = self.history()
-        paths = results.write_results(self.output, self._newest(history, loaded.step))
+        newest = self._newest(history, weights_digest(loaded.path))
+        paths = results.write_results(self.output, newest)
         facts = {
             "checkpoint": str(loaded.path),
             "step": f"{loaded.step:,}",
@@ -115,18 +122,20 @@ class Evaluation:
             "weights": self.settings.weights,
         }
         trained_rows = read_rows(loaded.workdir) if loaded.workdir else []
-        curves = charts.series(trained_rows) | charts.series(step_rows(history))
+        curves = charts.series(trained_rows) | charts.series(
+            step_rows([row for row in history if _beside(row, loaded.path)])
+        )
         title = f"{name}, step {loaded.step}"
         beside = self._comparison()
         report.write_report(self.page, title, reports, curves, facts, beside)
         say(f"Results: {', '.join(str(path) for path in paths)}")
 
-    def _newest(self, history: list[dict], step: int) -> list[dict[str, Any]]:
-        """The last result of each evaluator at a step, in clip_benchmark's form."""
+    def _newest(self, history: list[dict], weights: str) -> list[dict[str, Any]]:
+        """What each evaluator found last for a model, in clip_benchmark's form."""
         found = {
             row["evaluator"]: {k: row[k] for k in row if k not in OURS}
-            for row in history
-            if row["step"] == step and "metrics" in row
+            for row in filter(self._of_now, history)
+            if row.get("weights") == weights and "metrics" in row
         }
         return [found[label] for label in self.evaluators if label in found]
 
@@ -137,6 +146,23 @@ class Evaluation:
     def page(self) -> Path:
         """The HTML report."""
         return self.output / "report.html"
+
+
+def weights_digest(path: Path | str) -> str:
+    """Tells the weights at LoadedCheckpoint.path from others.
+
+    By the checksums of a step's files: a run that is trained anew in the same folder
+    has others. A foreign model has none, and is known by its name.
+    """
+    try:
+        return digest((Path(path) / MANIFEST).read_bytes())
+    except OSError:
+        return digest(str(path))
+
+
+def _beside(row: dict[str, Any], path: Path | str) -> bool:
+    """Whether a line is of a step of the same run."""
+    return Path(str(row.get("pretrained"))).parent == Path(path).parent
 
 
 def _digest(config: ConfigDict, label: str) -> str:

@@ -15,7 +15,7 @@ from vlp_jax.checkpoint.description import FOLDER
 from vlp_jax.checkpoint.steps import CHECKPOINTS, committed_steps, step_folder
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.core.logs import say
-from vlp_jax.evaluations import Evaluation
+from vlp_jax.evaluations import Evaluation, weights_digest
 from vlp_jax.parallel.agreement import decided
 from vlp_jax.parallel.hosts import together
 
@@ -73,7 +73,7 @@ class Follower:
             return None, []
         done = self.evaluation.done()
         for step in steps:
-            known = done.get(step, set())
+            known = done.get(weights_digest(step_folder(self.workdir, step)), set())
             if step not in self.passed and self.evaluation.evaluators.keys() - known:
                 return step, sorted(known)
         return None, []

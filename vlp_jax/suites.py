@@ -43,7 +43,10 @@ def expanded(config: ConfigDict) -> ConfigDict:
         block = kinds[kind].copy_and_resolve_references()
         block.data = recipe.source(KIND)
         block.data.update(root=root, split=data.split, index=data.index)
-        found[name] = block
+        label = name.replace(".", "_")  # a dot would part a setting's path
+        while label in found:
+            label += "_"
+        found[label] = block
     config.evaluators = ConfigDict(found)
     config.suite = False
     return config

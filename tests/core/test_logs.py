@@ -60,6 +60,14 @@ def test_a_torn_row_is_left_out(tmp_path, kept):
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
+def test_what_is_no_row_is_left_out(tmp_path):
+    path = tmp_path / METRICS_FILE
+    path.write_bytes(b'12\n{"a": 1}\n\xff\n["step"]\n{"step": 4}\n')
+    assert read_rows(tmp_path) == [{"step": 4}]
+    MetricsWriter(tmp_path, 4).close()
+    assert path.read_bytes() == b'{"step": 4}\n'
+
+
 def test_a_row_without_its_line_end_is_whole(tmp_path):
     write(tmp_path, 0, [1, 2])
     path = tmp_path / METRICS_FILE

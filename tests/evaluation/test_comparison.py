@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.evaluation.comparison import compare, comparison_table
+from vlp_jax.evaluation.comparison import Comparison, compare, comparison_table
 
 
 def write(folder, name, dataset="digits", model="vit", step="W/checkpoints/5", **found):
@@ -74,6 +74,13 @@ def test_names_tell_folders_apart(tmp_path, monkeypatch, folders, names):
     assert compare(folders).columns == names
 
 
+def test_a_penalty_or_a_spread_has_no_best():
+    names = ("l2", "lp_acc1_5_shot_std", "lp_acc1_5_shot")
+    rows = {("data", "linear_probe", name): [0.5, 0.75] for name in names}
+    found = Comparison(("a", "b"), rows)
+    assert [found.best(key) for key in rows] == [set(), set(), {1}]
+
+
 def test_the_table_marks_the_best(folders):
     console = Console(width=200, file=io.StringIO())
     console.print(comparison_table(compare(folders)))
@@ -83,13 +90,13 @@ def test_the_table_marks_the_best(folders):
 
 def test_metrics_stay_whole_in_a_narrow_terminal(tmp_path):
     name = "image_retrieval_recall@10"
-    for folder in ("a", "b", "a_longer_name_of_a_run"):
-        write(tmp_path / folder, "x", dataset="digit_scenes/test", **{name: 0.4321})
+    for folder, value in (("a", 0.4321), ("b", 0.1234), ("a_longer_run", 0.1234)):
+        write(tmp_path / folder, "x", dataset="digit_scenes/test", **{name: value})
     found = compare([str(path) for path in sorted(tmp_path.iterdir())])
     console = Console(width=80, file=io.StringIO())
     console.print(comparison_table(found))
     text = console.file.getvalue()
-    assert name in text and "0.4321 *" in text and text.count("0.4321") == 3
+    assert name in text and "0.4321 *" in text and text.count("0.1234") == 2
 
 
 def test_a_folder_without_a_result(folders, tmp_path):

@@ -38,7 +38,7 @@ def test_features_are_in_the_order_of_the_source():
 def test_labels_that_cannot_be_used(label, names, said):
     source = Labelled([0, 1], [0, 1], class_names=names)
     source.labels = [0, label]
-    with pytest.raises(ConfigError, match=f"expected {said}"):
+    with pytest.raises(ConfigError, match=f"needs {said}"):
         read_features(source, Seeing(TABLE))
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.evaluation.predictors import FakePredictor, Wrapped, random_embedding
-from vlp_jax.core.errors import BadSample, RunError
+from vlp_jax.core.errors import BadSample, ConfigError, RunError
+from vlp_jax.evaluation import reading
 from vlp_jax.evaluation.reading import Reader
 from vlp_jax.evaluation.zero_shot import ZeroShot
 
@@ -22,3 +23,33 @@ def test_chunks_are_full_whatever_is_skipped(digits):
         [7, 8, 9, 10],
         [11, 12],
     ]
+
+
+@pytest.mark.parametrize(("missing", "differs"), [(5, 1), (12, 3), (None, None)])
+def test_processes_that_cannot_read_the_same_samples_say_so(
+    digits, monkeypatch, missing, differs
+):
+    """Before the first chunk that differs; where only one has a last one, too."""
+    told = []
+
+    def read(replaced) -> int:
+        source = Wrapped(digits, replaced)
+        reader = Reader(source, FakePredictor(random_embedding, batch_size=4), limit=13)
+        return len(list(reader))
+
+    monkeypatch.setattr(reading, "check_same", lambda x: told.append(x))
+    assert read({}) == 4 and len(told) == 5
+
+    def same_as_there(contents):
+        at[0] += 1
+        if contents != told[at[0] - 1]:
+            raise ConfigError("process 1 has other samples")
+
+    at = [0]
+    monkeypatch.setattr(reading, "check_same", same_as_there)
+    if missing is None:
+        assert read({}) == 4
+        return
+    with pytest.raises(RunError, match="not all processes can read the same samples"):
+        read({missing: BadSample("image_missing")})
+    assert at == [differs + 1]

@@ -107,7 +107,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_several_processes_add_lines_at_once(tmp_path):
     code = (
         "import sys; from vlp_jax.evaluation.results import append_result\n"
-        "for k in range(30): append_result(sys.argv[1], {'who': sys.argv[2], 'k': k})"
+        "for k in range(30): append_result(sys.argv[1], {'by': sys.argv[2], 'step': k})"
     )
     started = [
         subprocess.Popen(
@@ -120,4 +120,4 @@ def test_several_processes_add_lines_at_once(tmp_path):
     found = rows(tmp_path)
     assert len(found) == 60 == len((tmp_path / HISTORY).read_text().splitlines())
     for who in ("0", "1"):
-        assert [row["k"] for row in found if row["who"] == who] == list(range(30))
+        assert [row["step"] for row in found if row["by"] == who] == list(range(30))

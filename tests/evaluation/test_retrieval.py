@@ -1,10 +1,12 @@
 """Retrieval with a model that knows the truth, one that guesses, and bad samples."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tests.evaluation.predictors import FakePredictor, Wrapped, random_embedding
-from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.types import Example
 from vlp_jax.evaluation import retrieval
 from vlp_jax.evaluation.device_ranks import retrieval_ranks_on_devices
@@ -67,6 +69,22 @@ def test_bad_samples_are_skipped_and_counted(scenes):
     }
     assert report.details["images"] == 86 and report.details["texts"] == 430
     assert report.metrics["text_retrieval_recall@1"] == 1.0
+
+
+def test_pictures_without_a_caption_are_misses_where_the_source_says_so(scenes):
+    """As in clip_benchmark; their texts are missing from no other picture's recall."""
+    bare = {i: dataclasses.replace(scenes[i], captions=()) for i in range(0, 90, 3)}
+    source = Wrapped(scenes, bare)
+    source.counts_uncaptioned = True
+    report = Retrieval(source, gallery=90).run(perfect_retriever(scenes))
+    assert report.details["skipped"] == {} and report.details["images"] == 90
+    assert report.metrics["text_retrieval_recall@10"] == pytest.approx(2 / 3)
+    assert report.metrics["image_retrieval_recall@1"] == 1.0
+    shown = [query["caption"] for query in report.details["image_queries"]]
+    assert shown.count("") == 30 and shown[0] == ""
+    source.replaced = {i: bare[0] for i in range(90)}
+    with pytest.raises(RunError, match="nothing to rank: .* has no caption"):
+        Retrieval(source).run(perfect_retriever(scenes))
 
 
 def test_many_scores_are_ranked_by_the_devices(scenes, monkeypatch):

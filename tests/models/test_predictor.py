@@ -40,6 +40,14 @@ def test_devices_and_batches_do_not_matter():
     np.testing.assert_allclose(shared.encode_text(TEXTS), text, atol=1e-5)
 
 
+def test_texts_become_tokens_a_batch_at_a_time():
+    """So that those of a large gallery never exist at once."""
+    made, asked = predictor(1, 4), []
+    made.tokenize = lambda texts: asked.append(texts) or tokenize(texts)
+    assert made.encode_text(TEXTS).shape == (13, 64)
+    assert asked == [TEXTS[:4], TEXTS[4:8], TEXTS[8:12], TEXTS[12:]]
+
+
 def test_other_weights_take_the_compiled_functions():
     first = predictor(1, 8)
     image = first.encode_image(PICTURES[:8])

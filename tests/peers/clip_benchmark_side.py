@@ -115,7 +115,7 @@ class Exported:
     truths = {
         "classification": [0, 1, 1],
         "multilabel": [torch.tensor(x) for x in ([1, 0], [0, 0], [1, 1])],
-        "retrieval": [["a cat", "black"], ["a dog"], ["two", "of", "them"]],
+        "retrieval": [["a cat", "", "black"], [], [" two", "of  them", "e\u0301"]],
     }
 
     def __init__(self, kind: str):

@@ -35,6 +35,8 @@ METRICS = {
 CLASSES = ("temple", "pink flower", "Blue  sky", "leaves", "A&B", "roof, red", "tree")
 TEMPLATES = ("a photo of a {c}.", "{c}", "the  {c} in a PICTURE", "{c} &amp; more")
 WORDS = "a red temple, flower under  sky &amp; leaves of trees ROOF 花 isn't".split(" ")
+# Blank captions are captions, decomposed letters stay so, and a picture may have none.
+ODD = ("a  tree\n\n leaves\n", " \n\n", "", "cafe\u0301 roof\x0bA&B\n")
 
 # Its command line, in the peers' environment.
 BENCHMARK = """
@@ -85,6 +87,7 @@ def data(tmp_path_factory):
         ("txt", "\n".join(caption(rng, label) for _ in range(1 + number % 5)))
         for number, (_, label) in enumerate(labels)
     ]
+    captions[5:9] = [("txt", text) for text in ODD]
     files = {
         "classification": {
             "classnames.txt": "\n".join(CLASSES),

@@ -58,15 +58,20 @@ def read_rows(workdir: Path | str) -> list[dict[str, Any]]:
 
 
 def whole_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file of JSON lines but for torn ones; none without a file."""
+    """The rows of a file of JSON lines; none without a file.
+
+    Torn lines are left out, and so is whatever has no step.
+    """
     if not path.exists():
         return
-    with path.open() as file:
+    with path.open(errors="replace") as file:
         for line in file:
             try:
-                yield json.loads(line)
+                row = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                yield row
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from rich.table import Table
 from vlp_jax.core.errors import ConfigError
 
 Key = tuple[str, str, str]  # dataset, task, metric
+NO_SCORE = ("l2", "_std")  # ends of the metrics of which more is not better
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,12 @@ class Comparison:
     rows: dict[Key, list[float | None]]
 
     def best(self, key: Key) -> set[int]:
-        """The columns of the highest value; none where all values are the same."""
+        """The columns of the highest value; none where all values are the same.
+
+        None either of what a linear probe tells beside its scores.
+        """
+        if key[2].endswith(NO_SCORE):
+            return set()
         values = self.rows[key]
         known = {x for x in values if x is not None}
         highest = max(known) if len(known) > 1 else None

@@ -7,7 +7,7 @@ a method beside encode_image that returns what TwoTower.image gives, and `read_f
 would call it; nothing else here depends on the length or the width of a feature.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +41,21 @@ class EvenlySpread:
         return self.source[index * len(self.source) // self.size]
 
 
+def label_check(source: Source) -> Callable[[Example], None]:
+    """For a Reader: ConfigError without a label, or for one that has no name."""
+    known = len(source.class_names) or np.inf
+
+    def check(example: Example) -> None:
+        if example.label is None or not 0 <= example.label < known:
+            expected = "a label" if known == np.inf else f"a label in 0..{known - 1}"
+            raise ConfigError(
+                f"the evaluator needs {expected} on every example, but "
+                f"{example.name or 'one'} of {source.name} has {example.label}"
+            )
+
+    return check
+
+
 def read_features(
     source: Source, predictor: Predictor, limit: int | None = None
 ) -> Features:
@@ -48,17 +63,7 @@ def read_features(
 
     Raises ConfigError for an example without a label, or with one that has no name.
     """
-    known = len(source.class_names) or np.inf
-
-    def check(example: Example) -> None:
-        if example.label is None or not 0 <= example.label < known:
-            expected = "a label" if known == np.inf else f"a label in 0..{known - 1}"
-            raise ConfigError(
-                f"expected {expected} on every example, but "
-                f"{example.name or 'one'} of {source.name} has {example.label}"
-            )
-
-    reader = Reader(source, predictor, limit, check)
+    reader = Reader(source, predictor, limit, label_check(source))
     embeddings, labels = [], []
     for chunk in reader:
         embeddings.append(encode_images(predictor, chunk.pictures))

@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from vlp_jax.core.errors import ConfigError, RunError, check_range
-from vlp_jax.core.types import Example, Predictor, Report, Source
-from vlp_jax.evaluation import prompts
+from vlp_jax.core.errors import ConfigError, RunError
+from vlp_jax.core.types import Example, Predictor, Report
 from vlp_jax.evaluation.metrics.average_precision import (
     average_precision,
     mean_average_precision,
 )
 from vlp_jax.evaluation.reading import Reader, encode_images
-from vlp_jax.evaluation.zero_shot import TASK, class_weights
+from vlp_jax.evaluation.zero_shot import TASK, ByPrompts, class_weights
 
 
-class MultiLabel:
+class MultiLabel(ByPrompts):
     """Ranks the pictures for each class by their nearness to its prompts.
 
     Args:
@@ -30,24 +29,10 @@ class MultiLabel:
     skipped, samples.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        templates: str | Sequence[str] | None = None,
-        limit: int | None = None,
-    ):
-        check_range("multi_label: limit", limit, 1)
-        if not len(source.class_names):
-            raise ConfigError(
-                f"multi_label needs names for the classes, but {source.name} has none; "
-                "give a source with class_names"
-            )
-        self.source = source
-        self.templates = prompts.chosen(templates, source)
-        self.limit = limit
+    kind = "multi_label"
 
     def run(self, predictor: Predictor) -> Report:
-        """Reads the source once."""
+        """Reads the source once; keeps a score of every picture for every class."""
         names = tuple(self.source.class_names)
         weights = class_weights(predictor, names, self.templates)
         reader = Reader(self.source, predictor, self.limit, self._check)
@@ -60,14 +45,15 @@ class MultiLabel:
             raise RunError(
                 f"nothing to rank: no sample of {self.source.name} shows any class"
             )
+        precisions = average_precision(scores, truth)
         details: dict[str, Any] = {
             "class_names": names,
-            "average_precision": average_precision(scores, truth),
+            "average_precision": precisions,
             "positives": truth.sum(axis=0),
             "skipped": dict(reader.skipped),
             "samples": len(truth),
         }
-        metrics = {"mean_average_precision": mean_average_precision(scores, truth)}
+        metrics = {"mean_average_precision": mean_average_precision(precisions)}
         return Report(TASK, self.source.name, metrics, details)
 
     def _check(self, example: Example) -> None:

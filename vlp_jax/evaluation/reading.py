@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from vlp_jax.core.errors import BadSample, RunError
+from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.types import Example, Predictor, Source
+from vlp_jax.parallel.hosts import check_same
 
 
 class Chunk(NamedTuple):
@@ -26,7 +27,8 @@ class Reader:
     `source[i]`, `check(example)` or `predictor.prepare_image` raises BadSample;
     `skipped` counts them by cause.
 
-    Raises RunError at the end when not one sample was good.
+    Several processes each read all samples. Raises RunError at the end when not one was
+    good, and on all processes before a chunk of which they have not the same samples.
     """
 
     def __init__(
@@ -61,10 +63,11 @@ class Reader:
         for sample in self._good():
             waiting.append(sample)
             if len(waiting) == self.predictor.batch_size:
-                yield _chunk(waiting)
+                yield self._chunk(waiting)
                 waiting = []
         if waiting:
-            yield _chunk(waiting)
+            yield self._chunk(waiting)
+        self._check_same([])  # here too: another process may have one more
         if self.skipped.total() == self.size:
             causes = ", ".join(f"{n} {cause}" for cause, n in self.skipped.items())
             raise RunError(
@@ -72,10 +75,19 @@ class Reader:
                 f"{self.source.name} could be used ({causes or 'the source is empty'})"
             )
 
+    def _chunk(self, samples: list[tuple[int, Example, np.ndarray]]) -> Chunk:
+        indices, examples, pictures = zip(*samples, strict=True)
+        self._check_same(indices)
+        return Chunk(list(indices), list(examples), np.stack(pictures))
 
-def _chunk(samples: list[tuple[int, Example, np.ndarray]]) -> Chunk:
-    indices, examples, pictures = zip(*samples, strict=True)
-    return Chunk(list(indices), list(examples), np.stack(pictures))
+    def _check_same(self, indices: Sequence[int]) -> None:
+        try:
+            check_same({"samples": np.array(indices, np.int64).tobytes()})
+        except ConfigError:
+            raise RunError(
+                f"not all processes can read the same samples of {self.source.name}; "
+                f"compare the files on their hosts (skipped here: {self.skipped})"
+            ) from None
 
 
 def encode_images(

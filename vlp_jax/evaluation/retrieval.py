@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from vlp_jax.core.errors import BadSample, check_range
+from vlp_jax.core.errors import BadSample, RunError, check_range
 from vlp_jax.core.types import Example, Predictor, Report, Source
 from vlp_jax.evaluation.device_ranks import retrieval_ranks_on_devices
 from vlp_jax.evaluation.metrics.ranking import top_k
@@ -27,7 +27,8 @@ class Retrieval:
     """Finds images by caption and captions by image.
 
     Args:
-      source: examples with captions; one without any is skipped ('caption_missing').
+      source: examples with captions; one without any is skipped ('caption_missing'),
+        or where the source `counts_uncaptioned`, as clip_benchmark does, is a miss.
       recall_at: the values of k.
       captions_per_image: only the first so many of an image's captions; None: all.
       limit: only the first `limit` samples; None means all.
@@ -35,7 +36,8 @@ class Retrieval:
 
     Metrics: image_retrieval_recall@k (over texts), text_retrieval_recall@k (over
     images). Details: text_queries and image_queries (half answered right, half not),
-    failures (the text queries that fared worst), skipped, images, texts.
+    failures (the text queries that fared worst), skipped, images, texts. RunError
+    where no sample has a caption.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Retrieval:
 
     def run(self, predictor: Predictor) -> Report:
         """Reads the source once; pictures of the gallery are read a second time."""
-        reader = Reader(self.source, predictor, self.limit, _check_captions)
+        reader = Reader(self.source, predictor, self.limit, self._check)
         indices, parts, captions = [], [], []
         for chunk in reader:
             parts.append(encode_images(predictor, chunk.pictures))
@@ -64,6 +66,8 @@ class Retrieval:
             captions += [e.captions[: self.captions_per_image] for e in chunk.examples]
         images = np.concatenate(parts)
         texts = [caption for of_image in captions for caption in of_image]
+        if not texts:
+            raise RunError(f"nothing to rank: {self.source.name} has no caption")
         found = Rankings(
             images=images,
             texts=encode_texts(predictor, texts),
@@ -88,6 +92,10 @@ class Retrieval:
             "texts": len(texts),
         }
         return Report(TASK, self.source.name, metrics, details)
+
+    def _check(self, example: Example) -> None:
+        if not (example.captions or getattr(self.source, "counts_uncaptioned", False)):
+            raise BadSample("caption_missing", example.name)
 
 
 class Rankings:
@@ -136,24 +144,19 @@ class Gallery:
         }
 
     def image(self, image: int) -> dict[str, Any]:
-        """A picture, one of its captions and the captions ranked first."""
+        """A picture, the first of its captions and the captions ranked first."""
         found = self.found
         ranked = top_k(found.images[image, None] @ found.texts.T, SHOWN)[0]
-        own = int(np.flatnonzero(found.text_image == image)[0])
+        own = np.flatnonzero(found.text_image == image)
         return {
             "picture": self.picture(image),
-            "caption": self.texts[own],
+            "caption": self.texts[own[0]] if len(own) else "",
             "rank": int(found.of_image[image]) + 1,
             "answers": [
                 {"caption": self.texts[t], "right": bool(found.text_image[t] == image)}
                 for t in ranked
             ],
         }
-
-
-def _check_captions(example: Example) -> None:
-    if not example.captions:
-        raise BadSample("caption_missing", example.name)
 
 
 def _mixture(ranks: Int[np.ndarray, " queries"], count: int) -> list[int]:

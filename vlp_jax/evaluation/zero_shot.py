@@ -7,8 +7,9 @@ from einops import rearrange
 from jaxtyping import Float, Int
 
 from vlp_jax.core.errors import ConfigError, check_range
-from vlp_jax.core.types import Example, Predictor, Report, Source
+from vlp_jax.core.types import Predictor, Report, Source
 from vlp_jax.evaluation import prompts
+from vlp_jax.evaluation.features import label_check
 from vlp_jax.evaluation.metrics import classification
 from vlp_jax.evaluation.metrics.ranking import top_k
 from vlp_jax.evaluation.reading import Reader, encode_images, encode_texts
@@ -40,7 +41,29 @@ def class_weights(
     return total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-12)
 
 
-class ZeroShot:
+class ByPrompts:
+    """The settings of an evaluator whose classes are the texts that name them."""
+
+    kind: str
+
+    def __init__(
+        self,
+        source: Source,
+        templates: str | Sequence[str] | None = None,
+        limit: int | None = None,
+    ):
+        check_range(f"{self.kind}: limit", limit, 1)
+        if not len(source.class_names):
+            raise ConfigError(
+                f"{self.kind} needs names for the classes, but {source.name} has none; "
+                "give a source with class_names"
+            )
+        self.source = source
+        self.templates = prompts.chosen(templates, source)
+        self.limit = limit
+
+
+class ZeroShot(ByPrompts):
     """Classifies each image as the class whose prompts are nearest to it.
 
     Args:
@@ -54,27 +77,13 @@ class ZeroShot:
     confusion matrix follows; the most confident failures; skipped, samples.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        templates: str | Sequence[str] | None = None,
-        limit: int | None = None,
-    ):
-        check_range("zero_shot: limit", limit, 1)
-        if not len(source.class_names):
-            raise ConfigError(
-                f"zero_shot needs names for the classes, but {source.name} has none; "
-                "give a source with class_names"
-            )
-        self.source = source
-        self.templates = prompts.chosen(templates, source)
-        self.limit = limit
+    kind = "zero_shot"
 
     def run(self, predictor: Predictor) -> Report:
         """Reads the source once; pictures of failures are read a second time."""
         names = tuple(self.source.class_names)
         weights = class_weights(predictor, names, self.templates)
-        reader = Reader(self.source, predictor, self.limit, self._check_label)
+        reader = Reader(self.source, predictor, self.limit, label_check(self.source))
         parts = []
         for chunk in reader:
             images = encode_images(predictor, chunk.pictures)
@@ -103,14 +112,6 @@ class ZeroShot:
         }
         metrics = classification.scores(ranking, truth, len(names))
         return Report(TASK, self.source.name, metrics, details)
-
-    def _check_label(self, example: Example) -> None:
-        classes = len(self.source.class_names)
-        if example.label is None or not 0 <= example.label < classes:
-            raise ConfigError(
-                f"zero_shot needs a label in 0..{classes - 1} on every example, but "
-                f"{example.name or 'one'} of {self.source.name} has {example.label}"
-            )
 
 
 def _guess(

@@ -62,17 +62,21 @@ class ModelPredictor:
 
     def encode_image(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, S, S, 3] -> float32 [n, E], L2-normalised."""
-        return self._encode(self._image, images)
+        return self._encode(self._image, len(images), lambda part: [images[part]])
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """n strings -> float32 [n, E], L2-normalised."""
-        return self._encode(self._text, *self.tokenize(list(texts)))
+        texts = list(texts)
+        return self._encode(
+            self._text, len(texts), lambda part: self.tokenize(texts[part])
+        )
 
-    def _encode(self, function: Callable, *arrays: np.ndarray) -> np.ndarray:
+    def _encode(self, function: Callable, size: int, rows_of: Callable) -> np.ndarray:
+        """rows_of: the rows in a slice, made for a batch at a time: they are large."""
         found = []
         with jax.set_mesh(self.mesh):
-            for start in range(0, len(arrays[0]), self.batch_size):
-                rows = [x[start : start + self.batch_size] for x in arrays]
+            for start in range(0, size, self.batch_size):
+                rows = rows_of(slice(start, start + self.batch_size))
                 n = len(rows[0])
                 fill = self.batch_size - n
                 rows = [

@@ -47,8 +47,42 @@ def test_every_line_of_a_text_is_a_caption(tmp_path):
     assert [source[i].captions for i in range(3)] == [
         ("a red one", "red again"),
         ("blue",),
-        ("green", "another green", "last green"),
+        ("green", "", "another green", "last green"),
     ]
+
+
+def test_captions_stand_as_they_were_written(tmp_path):
+    """Blank ones and none at all too: they count, and the tokenizer cleans them."""
+    texts = [" two  spaces\n\n", "cafe\u0301\x0bnew", "", " \n"]
+    truth = [("red", "txt", text) for text in texts] + [("red", "cls", "0")]
+    root = folders.write_folder(tmp_path, truth, {"dataset_type.txt": "retrieval"})
+    source = ClipBenchmark(root)
+    assert len(source) == 5 and not source.dropped
+    found = [source[i].captions for i in range(4)]
+    assert found == [tuple(text.splitlines()) for text in texts]
+    assert found[0] == (" two  spaces", "") and found[2:] == [(), (" ",)]
+    assert cause_of(source, 4) == "caption_missing"
+
+
+def test_a_text_beside_a_label_may_be_broken(tmp_path):
+    root = folders.classification(tmp_path)
+    members = {"a.jpg": RED, "a.cls": "1", "b.jpg": RED, "b.cls": "0"}
+    members |= {"a.txt": b"\xff\xfe", "b.json": b"{", "b.txt": "word " * 3000}
+    write_tar(tmp_path / "test" / "1.tar", members)
+    source = ClipBenchmark(root)
+    assert [source[i].label for i in range(4)] == [0, 1, 1, 0]
+    assert source[3].captions == ("a red thing", "red thing, plain.")
+
+
+def test_empty_lines_at_the_end_are_none(tmp_path):
+    root = folders.classification(tmp_path)
+    (tmp_path / "test" / "nshards.txt").write_text("2\n\n")
+    (tmp_path / "dataset_type.txt").write_text("classification\n\n")
+    path = tmp_path / "zeroshot_classification_templates.txt"
+    path.write_text(path.read_text() + " \n\n")
+    source = ClipBenchmark(root)
+    assert (source.type, len(source)) == ("classification", 3)
+    assert source.templates == ("a {}", "{}, plain.")
 
 
 def test_several_labels_a_picture(tmp_path):

@@ -7,8 +7,9 @@
 
 A sample is key.jpg (png, webp) with key.cls, the number of its class; with key.npy
 (multilabel), a number a class that is not zero where it is seen; or with key.txt
-(retrieval), a caption a line. https://huggingface.co/clip-benchmark has the published
-ones, https://github.com/LAION-AI/CLIP_benchmark the program that makes them.
+(retrieval), a caption a line, blank ones too. https://huggingface.co/clip-benchmark has
+the published ones, https://github.com/LAION-AI/CLIP_benchmark the program that makes
+them.
 """
 
 import os
@@ -19,6 +20,7 @@ from vlp_jax.core.lookup import lookup
 from vlp_jax.data.shards.files import open_stream
 from vlp_jax.data.shards.index import LABEL, LABELS
 from vlp_jax.data.shards.names import MAX_NAMES, is_remote
+from vlp_jax.data.shards.store import ShardIndex
 from vlp_jax.data.sources.webdataset import WebDataset
 
 # Type -> the field with the truth.
@@ -36,8 +38,11 @@ class ClipBenchmark(WebDataset):
       index: folder for the shards' indices, as `webdataset` has it.
 
     `type` is a name of TYPES. `class_names` and `templates` are the folder's; both are
-    empty where it is for retrieval, `templates` also where it has none.
+    empty where it is for retrieval, `templates` also where it has none. A picture
+    without a caption is a sample there, which has none.
     """
+
+    counts_uncaptioned = True  # Retrieval: no text finds such a picture
 
     def __init__(self, root: str, split: str = "test", index: str | None = None):
         self.root = root if is_remote(root) else str(Path(root).expanduser())
@@ -64,6 +69,7 @@ class ClipBenchmark(WebDataset):
                 f"no {path}; clip_benchmark's folders hold {SHARDS} and 0.tar, 1.tar, "
                 "... in a folder for each split; set root and split"
             )
+        lines = list(filter(None, lines))
         count = int(lines[0]) if lines and lines[0].isdecimal() else 0
         if len(lines) != 1 or not 0 < count <= MAX_NAMES:
             raise ConfigError(
@@ -81,7 +87,7 @@ class ClipBenchmark(WebDataset):
         return tuple(names)
 
     def _templates(self) -> tuple[str, ...]:
-        found = read_lines(f"{self.root}/{TEMPLATES}") or []
+        found = list(filter(None, read_lines(f"{self.root}/{TEMPLATES}") or ()))
         for template in found:
             if "{c}" not in template:
                 raise ConfigError(
@@ -89,6 +95,15 @@ class ClipBenchmark(WebDataset):
                     "class name goes"
                 )
         return tuple(template.replace("{c}", "{}") for template in found)
+
+    def _bits(self, index: ShardIndex) -> tuple[int, int]:
+        """For retrieval a picture is enough: its text may be blank."""
+        pictures, captions = super()._bits(index)
+        return pictures, pictures if self.type == "retrieval" else captions
+
+    def _text_fields(self, *_) -> list[str]:
+        """A text beside a picture with a label is nothing to us."""
+        return ["txt"] if self.type == "retrieval" else []
 
     def _labels(self, member: bytes | None, known: dict) -> tuple:
         """(label, labels) of a sample."""
@@ -103,7 +118,8 @@ class ClipBenchmark(WebDataset):
 
 def dataset_type(root: str) -> str:
     """A name of TYPES; ConfigError for a dataset_type.txt that says something else."""
-    said = " ".join(read_lines(f"{root}/{TYPE}") or ["classification"]).lower()
+    said = " ".join(read_lines(f"{root}/{TYPE}") or ["classification"])
+    said = said.strip().lower()
     lookup(TYPES, said, f"type in {root}/{TYPE}")
     return said
 

@@ -81,8 +81,8 @@ class WebDataset:
       templates: captions of labels; '{}' stands for the class name.
       index: folder for the indices; None: beside each shard, or where that cannot be
         written and for URLs, ~/.cache/vlp_jax/index.
-      caption_lines: whether each line of a text file is a caption of its own; else its
-        lines are joined to one.
+      caption_lines: whether each line of a text file is a caption of its own, as it
+        stands there; else its lines are joined to one.
 
     Samples without a picture
     or a caption are left out; `dropped` counts them by cause, and what else an index
@@ -213,7 +213,7 @@ class WebDataset:
         )
         if members[picture][1] > LIMITS["image"]:
             raise BadSample("image_too_large", f"{members[picture][1]:,} bytes")
-        fields = self.texts.candidates(shard.bits, has)
+        fields = self._text_fields(shard, has)
         own = bool(shard.bits.get(OWN_JSON, 0) & has)
         wanted = {self.label_field, *(member_of(field)[0] for field in fields)}
         wanted |= {JSON} if own else set()
@@ -231,6 +231,10 @@ class WebDataset:
             captions = self._captions(fields, data, known)
         known |= captions._asdict()
         return Example(image=data[picture], **known)
+
+    def _text_fields(self, shard: _Shard, has: int) -> list[str]:
+        """Where to look for the captions of a sample."""
+        return self.texts.candidates(shard.bits, has)
 
     def _captions(self, fields: list[str], data: dict, known: dict) -> Captions:
         found = self.texts.read(fields, data)

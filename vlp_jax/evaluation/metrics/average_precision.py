@@ -26,13 +26,10 @@ def average_precision(
     return found
 
 
-def mean_average_precision(
-    scores: Float[np.ndarray, "n classes"], truth: Bool[np.ndarray, "n classes"]
-) -> float:
-    """The mean over the classes that have a positive; NaN where none has.
+def mean_average_precision(precisions: Float[np.ndarray, " classes"]) -> float:
+    """The mean of what average_precision gives; NaN where no class has a positive.
 
     clip_benchmark counts a class without one as 0; published sets have none.
     """
-    found = average_precision(scores, truth)
-    known = found[~np.isnan(found)]
+    known = precisions[~np.isnan(precisions)]
     return float(known.mean()) if len(known) else float("nan")
