@@ -15,6 +15,7 @@ from vlp_jax.porting.description import (
     hidden_width,
     refuse_unless,
 )
+from vlp_jax.porting.open_clip_settings import check_known
 from vlp_jax.porting.weights import (
     LEADING_1,
     LEADING_1_1,
@@ -34,6 +35,8 @@ TOWERS = {
     "vit_base_patch16_siglip_384": "gelu",
     "vit_base_patch16_siglip_512": "gelu",
     "vit_base_patch32_siglip_256": "gelu_tanh",
+    "vit_giantopt_patch16_siglip_256": "gelu_tanh",
+    "vit_giantopt_patch16_siglip_384": "gelu_tanh",
     "vit_large_patch16_siglip_512": "gelu_tanh",
     "vit_large_patch16_siglip_256": "gelu",
     "vit_large_patch16_siglip_384": "gelu",
@@ -50,6 +53,7 @@ SIZES = {
     "base": (768, 12, 12, 4.0),
     "large": (1024, 24, 16, 4.0),
     "so400m": (1152, 27, 16, 3.7362),
+    "giantopt": (1536, 40, 16, 4.0),
 }
 
 
@@ -121,20 +125,14 @@ def write(description: Description) -> Settings:
         "to hf: instead",
     )
     name = next(name for name, known in towers.items() if known == shape)
-    size = description.preprocessing["image_size"]
-    return {
-        "embed_dim": model["embedding_size"],
-        "init_logit_bias": model["logit_bias_init"],
-        "custom_text": True,
-        "vision_cfg": {
-            "image_size": size,
-            "timm_model_name": name,
-            "timm_model_pretrained": False,
-            "timm_pool": "map",
-            "timm_proj": "none",
-        },
-        "text_cfg": clip.write_text(description),
+    vision = {
+        "image_size": description.preprocessing["image_size"],
+        "timm_model_name": name,
+        "timm_model_pretrained": False,
+        "timm_pool": "map",
+        "timm_proj": "none",
     }
+    return clip.write_model(description, vision) | {"custom_text": True}
 
 
 def _shape(name: str) -> tuple:
@@ -154,7 +152,8 @@ def _shape_of(image: Settings) -> tuple:
 
 def read(config: Settings) -> Settings:
     """Our model settings; ConfigError for what our towers lack."""
-    image, text = config["vision_cfg"], config["text_cfg"]
+    check_known("model_cfg", config)
+    image = config["vision_cfg"]
     name = image.get("timm_model_name")
     pooled = (image.get("timm_pool"), image.get("timm_proj")) == ("map", "none")
     refuse_unless(
@@ -163,24 +162,21 @@ def read(config: Settings) -> Settings:
         f"with timm_pool=map: {', '.join(TOWERS)}",
     )
     width, depth, heads, hidden, patch, activation, epsilon = _shape(name)
-    found = clip.read_text(text, quick_gelu=False)
-    return {
-        "embedding_size": config["embed_dim"],
+    tower = {
+        "kind": "siglip_vit",
+        "patch_size": patch,
+        "width": width,
+        "depth": depth,
+        "heads": heads,
+        "mlp_ratio": hidden / width,
+        "activation": activation,
+        "norm_epsilon": epsilon,
+    }
+    found = clip.read_model(config, tower)
+    return found | {
         "project_image": False,
-        "text_projection_bias": True,
         "logit_scale_init": 2.3025851,
-        "logit_bias_init": float(config.get("init_logit_bias", -10.0)),
-        "image": {
-            "kind": "siglip_vit",
-            "patch_size": patch,
-            "width": width,
-            "depth": depth,
-            "heads": heads,
-            "mlp_ratio": hidden / width,
-            "activation": activation,
-            "norm_epsilon": epsilon,
-        },
-        "text": found | {"kind": "siglip_text"},
+        "text": found["text"] | {"kind": "siglip_text"},
     }
 
 

@@ -7,20 +7,26 @@ has a word for the other's rounding: what is written is then read back as the ot
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting.description import Settings, refuse_unless, translated
+from vlp_jax.porting.open_clip_settings import check_known
 
 RESAMPLE = {"bicubic": 3, "bilinear": 2}  # as Pillow numbers them
-INTERPOLATIONS = {name: name for name in RESAMPLE}  # open_clip's names
-# Whether transformers cuts out the centre; open_clip's names, and what they are here.
+# Whether transformers cuts out the centre; open_clip's names.
 CROPS = {"shortest": True, "shortest_floor": True, "squash": False}
 RESIZE_MODES = {
     "shortest": "shortest",
     "shortest_floor": "shortest",
     "squash": "squash",
 }
-RESIZES = {"shortest": "shortest", "squash": "squash"}
+# Of open_clip's settings, the values that mean here what they are called.
+SAME = {
+    "mode": ("RGB",),
+    "interpolation": tuple(RESAMPLE),
+    "resize_mode": ("shortest", "squash"),
+}
 SCALE = 1 / 255  # of pixels, before the mean is subtracted
 # What open_clip does where its config says nothing.
 OPEN_CLIP = {
+    "mode": "RGB",
     "resize_mode": "shortest",
     "interpolation": "bicubic",
     "mean": (0.48145466, 0.4578275, 0.40821073),
@@ -94,25 +100,28 @@ def write_open_clip(preprocessing: Settings) -> Settings:
         "mode": "RGB",
         "mean": list(preprocessing["mean"]),
         "std": list(preprocessing["std"]),
-        "interpolation": translated(
-            INTERPOLATIONS, preprocessing["interpolation"], "interpolation"
-        ),
+        "interpolation": _same("interpolation", preprocessing),
         "resize_mode": translated(RESIZE_MODES, preprocessing["resize"], "resize"),
     }
 
 
 def read_open_clip(config: Settings, image_size: int) -> Settings:
     """image_size: of the model's config, which open_clip asks first."""
-    given, said = OPEN_CLIP | config, "preprocess_cfg"
+    said = "preprocess_cfg"
+    check_known(said, config)
+    given = OPEN_CLIP | {k: v for k, v in config.items() if v is not None}
+    _same("mode", given)
     return {
         "image_size": image_size,
-        "resize": translated(RESIZES, given["resize_mode"], "resize_mode"),
-        "interpolation": translated(
-            INTERPOLATIONS, given["interpolation"], "interpolation"
-        ),
+        "resize": _same("resize_mode", given),
+        "interpolation": _same("interpolation", given),
         "mean": _channels(given, "mean", said),
         "std": _channels(given, "std", said),
     }
+
+
+def _same(key: str, settings: Settings) -> str:
+    return translated({name: name for name in SAME[key]}, settings[key], key)
 
 
 def _channels(config: Settings, key: str, said: str) -> tuple[float, ...]:
