@@ -58,12 +58,20 @@ def test_strides_and_scalars_are_written_as_they_are_meant(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
 def test_other_precisions_become_float32(tmp_path, dtype):
-    """Which holds each number of half precision; integers stay."""
+    """Which holds each number of half precision and rounds the others; integers stay."""
     given = np.random.default_rng(0).normal(size=50).astype(dtype)
     save_file({"x": given, "n": np.arange(3)}, tmp_path / NAME)
     found = files.read_safetensors(tmp_path, NAME)
     assert found["x"].dtype == np.float32 and found["n"].dtype == np.int64
     np.testing.assert_array_equal(found["x"], given.astype(np.float32))
+
+
+def test_a_type_that_numpy_lacks(tmp_path):
+    import torch
+    from safetensors.torch import save_file as save
+
+    save({"x": torch.zeros(4).to(torch.float8_e4m3fn)}, tmp_path / NAME)
+    refused(tmp_path, str(tmp_path / NAME), "float8_e4m3fn", "expected float32")
 
 
 def test_parts_are_put_together(tmp_path):

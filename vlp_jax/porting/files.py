@@ -16,8 +16,9 @@ INDEX = ".index.json"  # beside 'model.safetensors', where the weights are in pa
 def read_safetensors(folder: Path, name: str) -> dict[str, np.ndarray]:
     """{key: array} of `name` in a folder, or of the parts that its index lists.
 
-    Half precision becomes float32, which holds the same numbers. ConfigError where
-    there is no such file, only a pickle, or a damaged one.
+    Half precision becomes float32, which holds the same numbers; double precision is
+    rounded to it. ConfigError where there is no such file, only a pickle, or a damaged
+    one, or where it holds a type that NumPy does not know.
     """
     index = folder / f"{name}{INDEX}"
     paths = [folder / name]
@@ -43,6 +44,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with safe_open(path, framework="np") as file:
             return {key: _plain(file, key) for key in file.keys()}  # noqa: SIM118
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"{path} holds numbers of a type that cannot be read ({error}); expected "
+            "float32, float16 or bfloat16"
+        ) from None
     except (SafetensorError, OSError, ValueError, struct.error) as error:
         size = path.stat().st_size
         raise ConfigError(
