@@ -1,8 +1,9 @@
 """Files of weights: safetensors alone. Pickles are refused, because they run code."""
 
+import contextlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,23 @@ def read_json(path: Path) -> dict:
     if not isinstance(found, dict):
         raise ConfigError(f"{path} holds no JSON object; fetch it again")
     return found
+
+
+@contextlib.contextmanager
+def said_by(file: Path | str) -> Iterator[None]:
+    """ConfigError that names the file whose content was of no use within the block.
+
+    Their configs have hundreds of settings, any of which may be missing or of another
+    type: what that breaks is caught here and not asked for one by one.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as e:
+        said = " ".join(f"{type(e).__name__}: {e}".split())[:200]
+        raise ConfigError(
+            f"{file} lacks a setting or has one of another type ({said}); fetch it "
+            "again"
+        ) from e
 
 
 def write_json(path: Path, content: Mapping) -> None:
