@@ -1,5 +1,7 @@
 """open_clip's SigLIP: weights come back to the bit, sizes are those that timm has."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -25,7 +27,7 @@ NAME = "vit_base_patch16_siglip_224"
 
 def published(name: str = NAME, **changes) -> dict:
     """Our settings of a SigLIP with a tower of timm; changes: 'image__width', ..."""
-    size, patch = open_clip_siglip.NAME.fullmatch(name).groups()
+    size, patch, _ = open_clip_siglip.NAME.fullmatch(name).groups()
     width, depth, heads, ratio = open_clip_siglip.SIZES[size]
     image = dict(kind="siglip_vit", width=width, depth=depth, heads=heads)
     image |= dict(patch_size=int(patch), activation=open_clip_siglip.TOWERS[name])
@@ -38,9 +40,15 @@ def published(name: str = NAME, **changes) -> dict:
     return found
 
 
-def written(model: dict) -> dict:
+def described(model: dict, pixels: int):
+    given = description(model, "siglip")
+    pictures = given.preprocessing | {"image_size": pixels}
+    return dataclasses.replace(given, preprocessing=pictures)
+
+
+def written(model: dict, pixels: int = 224) -> dict:
     """model_cfg, with the defaults that open_clip has."""
-    found = open_clip_siglip.write(description(model, "siglip"))
+    found = open_clip_siglip.write(described(model, pixels))
     return found | {"text_cfg": open_clip.TEXT | found["text_cfg"]}
 
 
@@ -66,12 +74,10 @@ def test_weights_go_and_come_back_to_the_bit(tiny):
 @pytest.mark.parametrize("name", open_clip_siglip.TOWERS)
 def test_settings_go_and_come_back(name):
     model = published(name)
-    config = written(model)
+    config = written(model, int(name.rpartition("_")[2]))
     found = open_clip_siglip.read(config)
     assert found == model | {"logit_scale_init": found["logit_scale_init"]}
-    # Of the same tower for pictures of several sizes, the first is written.
-    given = config["vision_cfg"]["timm_model_name"]
-    assert given.rpartition("_")[0] == name.rpartition("_")[0]
+    assert config["vision_cfg"]["timm_model_name"] == name
     assert config["custom_text"] and config["init_logit_bias"] == -10
 
 
@@ -93,11 +99,16 @@ UNSAID = {
 }
 
 
+def test_timm_fixes_the_pixels_too():
+    with pytest.raises(ConfigError, match=r"1e-06, 32\). Export to hf: instead"):
+        written(published(), 32)
+
+
 @pytest.mark.parametrize("case", UNSAID)
 def test_what_it_cannot_say_is_refused(case):
     changes, said = UNSAID[case]
     with pytest.raises(ConfigError) as error:
-        open_clip_siglip.write(description(published(**changes), "siglip"))
+        written(published(**changes))
     assert said in str(error.value) and short(error)
 
 
@@ -108,7 +119,7 @@ def test_what_it_cannot_say_is_refused(case):
 def folder(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(open_clip_siglip.SIZES, "tiny", (24, 2, 3, 4.0))
     monkeypatch.setitem(open_clip_siglip.TOWERS, "vit_tiny_patch8_siglip_32", "gelu")
-    config = written(published("vit_tiny_patch8_siglip_32"))
+    config = written(published("vit_tiny_patch8_siglip_32"), 32)
     pictures = open_clip.pictures.write_open_clip(preprocessing("siglip"))
     whole = {"model_cfg": config, "preprocess_cfg": pictures}
     write_json(tmp_path / open_clip.CONFIG, whole)
@@ -129,7 +140,7 @@ def test_the_folder_comes_back(tiny, folder):
     model, pictures, parameters = open_clip.read(folder)
     assert_same_bits(parameters, tiny.parameters)
     assert model["image"]["kind"] == "siglip_vit" and model["embedding_size"] == 24
-    assert pictures == preprocessing("siglip")
+    assert pictures == preprocessing("siglip") | {"image_size": 32}
 
 
 def test_keys_that_are_not_those_of_the_model(folder):
@@ -146,6 +157,7 @@ UNKNOWN = {
         dict(vision_cfg__timm_model_name="vit_base_patch16_clip_224"),
         "the image tower is timm's 'vit_base_patch16_clip_224'",
     ),
+    "other pixels": (dict(vision_cfg__image_size=48), "image_size=48; expected 32"),
     "another pooling": (dict(vision_cfg__timm_pool="avg"), "with timm_pool=map"),
     "a projection": (dict(vision_cfg__timm_proj="linear"), "with timm_pool=map"),
     "layer scales": (dict(text_cfg__ls_init_value=1e-5), "text_cfg of open_clip_conf"),

@@ -47,7 +47,7 @@ TOWERS = {
     "vit_so400m_patch16_siglip_384": "gelu_tanh",
     "vit_so400m_patch16_siglip_512": "gelu_tanh",
 }
-NAME = re.compile(r"vit_(\w+)_patch(\d+)_siglip_\d+")  # pixels are a setting beside it
+NAME = re.compile(r"vit_(\w+)_patch(\d+)_siglip_(\d+)")  # the last: pixels
 # width, depth, heads, mlp_ratio
 SIZES = {
     "base": (768, 12, 12, 4.0),
@@ -117,16 +117,17 @@ def write(description: Description) -> Settings:
         "text projection; this model is another",
     )
     towers = {name: _shape(name) for name in TOWERS}
-    shape = _shape_of(image)
+    size = description.preprocessing["image_size"]
+    shape = (*_shape_of(image), size)
     refuse_unless(
         shape in towers.values(),
         "timm, which open_clip takes SigLIP's image tower from, has none with "
-        f"(width, depth, heads, hidden, patch, activation, epsilon) = {shape}. Export "
-        "to hf: instead",
+        f"(width, depth, heads, hidden, patch, activation, epsilon, pixels) = "
+        f"{shape}. Export to hf: instead",
     )
     name = next(name for name, known in towers.items() if known == shape)
     vision = {
-        "image_size": description.preprocessing["image_size"],
+        "image_size": size,
         "timm_model_name": name,
         "timm_model_pretrained": False,
         "timm_pool": "map",
@@ -137,14 +138,15 @@ def write(description: Description) -> Settings:
 
 def _shape(name: str) -> tuple:
     """What timm fixes by the name of a tower."""
-    size, patch = NAME.fullmatch(name).groups()
+    size, patch, pixels = NAME.fullmatch(name).groups()
     width, depth, heads, ratio = SIZES[size]
     hidden = int(width * ratio)  # timm truncates
-    return (width, depth, heads, hidden, int(patch), TOWERS[name], 1e-6)
+    shape = (width, depth, heads, hidden, int(patch), TOWERS[name], 1e-6)
+    return (*shape, int(pixels))
 
 
 def _shape_of(image: Settings) -> tuple:
-    """The same of a tower of ours."""
+    """The same of a tower of ours, without the pixels."""
     names = ("width", "depth", "heads")
     rest = (image["patch_size"], image["activation"], image["norm_epsilon"])
     return (*(image[name] for name in names), hidden_width(image), *rest)
@@ -161,7 +163,13 @@ def read(config: Settings) -> Settings:
         f"the image tower is timm's {name!r}; of timm this port knows those of SigLIP, "
         f"with timm_pool=map: {', '.join(TOWERS)}",
     )
-    width, depth, heads, hidden, patch, activation, epsilon = _shape(name)
+    width, depth, heads, hidden, patch, activation, epsilon, pixels = _shape(name)
+    given = image.get("image_size")
+    refuse_unless(
+        given in (pixels, [pixels, pixels]),
+        f"vision_cfg has image_size={given}; expected {pixels}, which timm fixes by "
+        f"the name {name}",
+    )
     tower = {
         "kind": "siglip_vit",
         "patch_size": patch,
