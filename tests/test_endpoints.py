@@ -233,6 +233,25 @@ def test_a_tokenizer_of_another_vocabulary(folder):
     refused(lambda: endpoints.read(f"hf:{folder}"), f"{said}{larger.vocab_size}")
 
 
+NONSENSE = {
+    "nothing": dict(model_cfg__embed_dim=None),
+    "a word": dict(model_cfg__vision_cfg__width="x"),
+    "a word in the text tower": dict(model_cfg__text_cfg__layers="x"),
+    "nought": dict(model_cfg__vision_cfg__head_width=0),
+    "a list": dict(model_cfg__text_cfg__pool_type=["eos"]),
+    "a list for settings": dict(preprocess_cfg=[1]),
+}
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+def test_configs_without_sense_are_named(folder, tmp_path, case):
+    ours = endpoints.read(f"hf:{folder}")
+    there = endpoints.write(f"open_clip:{tmp_path / 'there'}", ours)
+    change_json(there / "open_clip_config.json", **NONSENSE[case])
+    said = ("open_clip_config.json", "fetch it again")
+    refused(lambda: endpoints.read(f"open_clip:{there}"), *said)
+
+
 def test_a_config_of_another_vocabulary(folder, tmp_path):
     there = endpoints.write(
         f"open_clip:{tmp_path / 'there'}", endpoints.read(f"hf:{folder}")

@@ -25,8 +25,14 @@ from vlp_jax.core.lookup import lookup
 from vlp_jax.data.standalone_tokenizer import save_standalone
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.parallel.mesh import MeshSpec
-from vlp_jax.portable import Portable, from_settings, read_parameters
+from vlp_jax.portable import (
+    OTHER_VOCABULARY,
+    Portable,
+    from_settings,
+    read_parameters,
+)
 from vlp_jax.porting import big_vision, hf, hub, open_clip, programs
+from vlp_jax.porting.files import said_by
 
 
 def split(endpoint: str, default: str | None = None) -> tuple[str, str]:
@@ -126,13 +132,20 @@ def _read_foreign(form: ModuleType, path: str, tokenizer: str | None) -> Portabl
     folder = hub.folder_of(path)
     if not folder.is_dir():
         raise ConfigError(f"no folder {str(folder)!r}; expected one with {form.CONFIG}")
+    with said_by(folder / form.CONFIG):
+        return _read_folder(form, folder, path, tokenizer)
+
+
+def _read_folder(
+    form: ModuleType, folder: Path, path: str, tokenizer: str | None
+) -> Portable:
     settings, preprocessing, parameters = form.read(folder)
     known = form.tokens(folder)
     words = Tokenizer.load(tokenizer or str(folder), known.length, known.canonicalise)
     if known.vocab_size != words.vocab_size:
         raise ConfigError(
             f"{path}: {form.CONFIG} says {known.vocab_size:,} tokens, and the "
-            f"tokenizer has {words.vocab_size:,}; they belong to different models"
+            f"tokenizer has {words.vocab_size:,}; {OTHER_VOCABULARY}"
         )
     if known.eos_id not in (None, words.eos_id):
         raise ConfigError(

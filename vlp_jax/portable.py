@@ -21,6 +21,12 @@ from vlp_jax.models.vlm import TwoTower
 from vlp_jax.porting.description import Description, Tokens
 from vlp_jax.porting.weights import Arrays, check_shapes
 
+# What to do where a tokenizer and a model do not agree on the number of tokens.
+OTHER_VOCABULARY = (
+    "expected as many. Give the tokenizer of this model, or cut rows that no token has "
+    "(of a table filled up to a round number) from the weights and the config first"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Portable:
@@ -64,7 +70,7 @@ class Portable:
         if rows != known:
             raise ConfigError(
                 f"the tokenizer of {self.name} has {known:,} tokens and the model "
-                f"{rows:,} token embeddings; they belong to different models"
+                f"{rows:,} token embeddings; {OTHER_VOCABULARY}"
             )
         check_shapes(self.parameters, trees.flatten(trees.union(self.shapes())))
 

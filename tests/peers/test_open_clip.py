@@ -1,5 +1,6 @@
 """open_clip itself, in an environment of its own, with our weights."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.porting.tiny_models import assert_same_bits
 from vlp_jax import endpoints, proof
 from vlp_jax.build import init_function
 from vlp_jax.core import trees
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting import open_clip, open_clip_clip
 from vlp_jax.porting.theirs import Embeddings
 from vlp_jax.porting.weights import to_theirs
@@ -64,11 +66,45 @@ from safetensors.torch import save_file
 folder = sys.argv[1]
 config = json.load(open(folder + "/open_clip_config.json"))["model_cfg"]
 torch.manual_seed(0)
-model = open_clip.CLIP(**config).train()
+custom = config.pop("custom_text", False)
+model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config).train()
 for _ in range(2):
     model.encode_image(torch.randn(4, 3, *[config["vision_cfg"]["image_size"]] * 2))
 save_file(model.state_dict(), folder + "/open_clip_model.safetensors")
 """
+
+
+# Prints every config that it comes with.
+CONFIGS = """
+import json, sys, types
+sys.modules["torchvision._meta_registrations"] = types.ModuleType("empty")
+import open_clip
+found = {name: open_clip.get_model_config(name) for name in open_clip.list_models()}
+json.dump(found, open(sys.argv[1], "w"))
+"""
+# Where one of these is said, or a tower of timm but SigLIP's, it is none of ours.
+OTHERS = ("multimodal_cfg", "hf_model_name", "no_ln_pre", "ls_init_value", "proj_type")
+
+
+@pytest.mark.long
+def test_the_configs_it_comes_with_are_read(peers, tmp_path):
+    run(peers, CONFIGS, tmp_path / "configs.json")
+    configs, read = json.loads((tmp_path / "configs.json").read_text()), set()
+    for name, config in configs.items():
+        (tmp_path / name).mkdir()
+        given = {"model_cfg": config, "preprocess_cfg": {}}
+        (tmp_path / name / open_clip.CONFIG).write_text(json.dumps(given))
+        with pytest.raises(ConfigError) as error:  # no weights there
+            open_clip.read(tmp_path / name)
+        if "no weights at" in str(error.value):
+            read.add(name)
+    ours = {
+        name
+        for name, config in configs.items()
+        if not any(other in json.dumps(config) for other in OTHERS)
+        and "siglip" in config["vision_cfg"].get("timm_model_name", "siglip")
+    }
+    assert read == ours and len(ours) > 60
 
 
 @pytest.mark.long
@@ -96,7 +132,26 @@ def test_embeddings_equal_open_clips(peers, tmp_path, activation):
 RESIDUAL = dict(image=RESNET, image_size=64, project_image=False)
 OTHER = dict(activation="gelu", mlp_ratio=2.5, norm_epsilon=1e-3)
 TANH = dict(activation="gelu_tanh", heads=4)
+# The smallest tower of SigLIP that timm has.
+SIGLIP = dict(
+    image=dict(
+        kind="siglip_vit",
+        width=768,
+        depth=12,
+        heads=12,
+        patch_size=16,
+        activation="gelu",
+        norm_epsilon=1e-6,
+    ),
+    text=TEXT | dict(kind="siglip_text", causal=False, pool="last", activation="gelu"),
+    embedding_size=768,
+    image_size=224,
+    project_image=False,
+    text_projection_bias=True,
+    logit_bias_init=-10.0,
+)
 EXPORTED = {
+    "siglip": SIGLIP,
     "quick gelu": dict(image=VIT),
     "gelu, other ratios": dict(
         image=VIT | OTHER, text=TEXT | OTHER, canonicalise="clip"
@@ -139,7 +194,7 @@ def test_exports_load_strictly_and_encode_the_same(peers, tmp_path, case):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", ["quick gelu", "residual network"])
+@pytest.mark.parametrize("case", ["quick gelu", "residual network", "siglip"])
 def test_its_own_weights_come_back_to_the_bit(peers, tmp_path, case):
     """But for how many batches were seen, which nothing computes with."""
     model = random_model(**EXPORTED[case])

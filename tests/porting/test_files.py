@@ -66,12 +66,20 @@ def test_strides_and_scalars_are_written_as_they_are_meant(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
 def test_other_precisions_become_float32(tmp_path, dtype):
-    """Which holds each number of half precision; integers stay."""
+    """Which holds each number of half precision; double is rounded, integers stay."""
     given = np.random.default_rng(0).normal(size=50).astype(dtype)
     save_file({"x": given, "n": np.arange(3)}, tmp_path / NAME)
     found = files.read_safetensors(tmp_path, NAME)
     assert found["x"].dtype == np.float32 and found["n"].dtype == np.int64
     np.testing.assert_array_equal(found["x"], given.astype(np.float32))
+
+
+def test_a_type_that_numpy_lacks(tmp_path):
+    import torch
+    from safetensors.torch import save_file as save
+
+    save({"x": torch.zeros(4).to(torch.float8_e4m3fn)}, tmp_path / NAME)
+    refused(tmp_path, str(tmp_path / NAME), "float8_e4m3fn", "expected float32")
 
 
 def test_parts_are_put_together(tmp_path):
@@ -177,3 +185,13 @@ def test_json_comes_back(tmp_path):
     files.write_json(tmp_path / "x.json", {"b": "é一", "a": [1, None]})
     assert files.read_json(tmp_path / "x.json") == {"b": "é一", "a": [1, None]}
     assert (tmp_path / "x.json").read_text(encoding="utf-8").endswith('"é一"\n}\n')
+
+
+def test_what_a_config_breaks_is_said_of_its_file():
+    for spoilt in (lambda: {}["width"], lambda: 3 // 0, lambda: "x".shape):
+        with pytest.raises(ConfigError, match="a/config.json lacks a sett") as error:
+            with files.said_by("a/config.json"):
+                spoilt()
+        assert short(error)
+    with pytest.raises(ConfigError, match="^ours$"), files.said_by("a/config.json"):
+        raise ConfigError("ours")

@@ -17,6 +17,7 @@ from tests.porting.tiny_models import (
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting import hf, open_clip
 from vlp_jax.porting.description import Tokens
+from vlp_jax.porting.files import read_json, write_json
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
@@ -68,6 +69,12 @@ def test_a_config_may_leave_out_what_is_usual(folder):
     assert settings["text"]["pool"] == "largest_id"
     assert pictures["interpolation"] == "bicubic" and pictures["image_size"] == 12
     assert open_clip.tokens(folder).eos_id is None
+
+
+def test_nothing_said_of_pictures(folder):
+    content = read_json(folder / CONFIG) | {"preprocess_cfg": None}
+    write_json(folder / CONFIG, content)
+    assert open_clip.read(folder)[1]["interpolation"] == "bicubic"
 
 
 def test_how_texts_are_cleaned_first(folder):

@@ -76,6 +76,27 @@ def test_older_spellings():
     }
 
 
+SIZES = {"CLIP": dict(size=48, crop_size=48), "ViT": dict(size=48), "Siglip": {}}
+
+
+@pytest.mark.parametrize("name", pictures.PROCESSORS)
+def test_defaults_of_transformers(tmp_path, name):
+    """Its own classes with what they do where their file says nothing."""
+    from PIL import Image
+    from transformers import AutoImageProcessor
+
+    config = {"image_processor_type": f"{name}ImageProcessor", **SIZES[name]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    found = pictures.read_hf(config | {"resample": None})
+    ours, (given, _) = Preprocessing(**found), samples()
+    processor = AutoImageProcessor.from_pretrained(tmp_path)
+    theirs = processor([Image.fromarray(given[0])], return_tensors="np")
+    expected = (ours(given[0]) / 255 - found["mean"]) / found["std"]
+    np.testing.assert_allclose(
+        np.asarray(theirs["pixel_values"])[0].transpose(1, 2, 0), expected, atol=2e-6
+    )
+
+
 def test_defaults_of_open_clip():
     assert pictures.read_open_clip({}, 96) == {
         "image_size": 96,
@@ -86,6 +107,7 @@ def test_defaults_of_open_clip():
     }
 
 
+OTHER = {"image_processor_type": "BitImageProcessor"}
 # What is changed (None: left out) in CLIP's preprocessor_config.json, and what is said.
 REFUSED = {
     "no resize": ({"do_resize": False}, "do_resize=false"),
@@ -100,10 +122,17 @@ REFUSED = {
         {"do_center_crop": False, "size": {"height": 12, "width": 14}},
         "height = width",
     ),
-    "no size": ({"size": None, "crop_size": None}, "size={}"),
-    "lanczos": ({"resample": 1}, "resample is 1, which has no equal there (3, 2)"),
+    "no size": (OTHER | {"size": None, "crop_size": None}, "size={}"),
+    "lanczos": ({"resample": 1}, ": resample is 1, which has no equal there (3, 2)"),
     "other range": ({"rescale_factor": 1 / 127.5}, "rescale_factor"),
-    "mean not given": ({"image_mean": None}, "image_mean"),
+    "mean not given": (OTHER | {"image_mean": None}, "image_mean"),
+    "a default that we do not know": (
+        OTHER | {"resample": None},
+        "preprocessor_config.json: resample is None, which has no equal there (3, 2)",
+    ),
+    "a size that is none": ({"size": "x"}, "preprocessor_config.json lacks a setting"),
+    "a factor that is none": ({"rescale_factor": "x"}, "of another type (TypeError:"),
+    "a list": ({"crop_size": [12, 12]}, "of another type (AttributeError:"),
     "deviation of one channel": ({"image_std": [0.5]}, "image_std"),
 }
 
@@ -115,7 +144,13 @@ def test_what_we_do_otherwise_is_refused(case):
     with pytest.raises(ConfigError) as error:
         pictures.read_hf({k: v for k, v in given.items() if v is not None})
     assert said in str(error.value) and short(error)
-    assert case == "lanczos" or "preprocessor_config.json" in str(error.value)
+    assert "preprocessor_config.json" in str(error.value)
+
+
+def test_a_config_of_another_type():
+    with pytest.raises(ConfigError, match="preprocess_cfg of .* another type") as error:
+        pictures.read_open_clip([1], 32)
+    assert short(error)
 
 
 def test_what_they_do_otherwise_is_refused():

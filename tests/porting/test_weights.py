@@ -149,6 +149,9 @@ def test_every_key_is_asked_for_unless_ignored():
         (rule("a", "x", weights.PATCHES), (4, 4)),
         (weights.stacked_attention("a", "x")[:1], (7, 2)),
         (rule("scale", "x", weights.SCALAR_1D), (2,)),
+        (rule("positions", "x", weights.LEADING_1), (2, 4, 3)),
+        (rule("probe", "x", weights.LEADING_1_1), (2, 1, 4)),
+        (rule("probe", "x", weights.LEADING_1_1), (1, 2, 4)),
     ],
 )
 def test_an_impossible_shape_is_named(rules, shape):
@@ -156,6 +159,24 @@ def test_an_impossible_shape_is_named(rules, shape):
     said = rf"{rules[0].theirs} has the shape \[.*another model"
     with pytest.raises(ConfigError, match=said):
         weights.to_ours(rules, keys)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.arange(3, dtype=np.int8), "fc.bias holds int8; expected float32 or half"),
+        (np.array([0, np.nan, 1], np.float32), "fc.bias holds numbers that are not fi"),
+        (
+            np.array([0, 1, -np.inf], np.float32),
+            "fc.bias holds numbers that are not fi",
+        ),
+    ],
+)
+def test_what_is_no_weight_is_named(array, said):
+    theirs = weights.to_theirs(RULES, OURS) | {"fc.bias": array}
+    with pytest.raises(ConfigError, match=said) as error:
+        weights.to_ours(RULES, theirs)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_shapes_are_those_of_the_model():

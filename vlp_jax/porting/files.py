@@ -1,8 +1,9 @@
 """Files of weights: safetensors alone. Pickles are refused, because they run code."""
 
+import contextlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ INDEX = ".index.json"  # beside 'model.safetensors', where the weights are in pa
 def read_safetensors(folder: Path, name: str) -> dict[str, np.ndarray]:
     """{key: array} of `name` in a folder, or of the parts that its index lists.
 
-    Half precision becomes float32, which holds the same numbers. ConfigError where
-    there is no such file, only a pickle, or a damaged one.
+    Half precision becomes float32, which holds the same numbers; double precision is
+    rounded to it. ConfigError where there is no such file, only a pickle, or a damaged
+    one, or where it holds a type that NumPy does not know.
     """
     index = folder / f"{name}{INDEX}"
     paths = [folder / name]
@@ -43,6 +45,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with safe_open(path, framework="np") as file:
             return {key: _plain(file, key) for key in file.keys()}  # noqa: SIM118
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"{path} holds numbers of a type that cannot be read ({error}); expected "
+            "float32, float16 or bfloat16"
+        ) from None
     except (SafetensorError, OSError, ValueError, struct.error) as error:
         size = path.stat().st_size
         raise ConfigError(
@@ -91,6 +98,23 @@ def read_json(path: Path) -> dict:
     if not isinstance(found, dict):
         raise ConfigError(f"{path} holds no JSON object; fetch it again")
     return found
+
+
+@contextlib.contextmanager
+def said_by(file: Path | str) -> Iterator[None]:
+    """ConfigError that names the file whose content was of no use within the block.
+
+    Their configs have hundreds of settings, any of which may be missing or of another
+    type: what that breaks is caught here and not asked for one by one.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as e:
+        said = " ".join(f"{type(e).__name__}: {e}".split())[:200]
+        raise ConfigError(
+            f"{file} lacks a setting or has one of another type ({said}); fetch it "
+            "again"
+        ) from e
 
 
 def write_json(path: Path, content: Mapping) -> None:

@@ -94,11 +94,16 @@ def _stage_widths(image: Settings) -> list[int]:
 
 
 def _read_vit(pool: str) -> Callable[[Settings], Settings]:
-    return lambda config: {
-        "patch_size": config["patch_size"],
-        "pool": pool,
-        **hf_clip.read_tower(config),
-    }
+    def read(config: Settings) -> Settings:
+        act = config.get("pooler_act", "tanh")
+        refuse_unless(
+            pool != "pooler" or act == "tanh",
+            f"vision_config has pooler_act={act!r}; expected 'tanh'",
+        )
+        tower = hf_clip.read_tower(config)
+        return {"patch_size": config["patch_size"], "pool": pool, **tower}
+
+    return read
 
 
 def read_resnet(config: Settings) -> Settings:

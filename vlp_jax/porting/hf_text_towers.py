@@ -126,6 +126,12 @@ def write_gpt2(description: Description) -> Settings:
 
 
 def read_bert(config: Settings) -> Settings:
+    """ConfigError for a decoder, whose tokens see none behind them."""
+    refuse_unless(
+        not config.get("is_decoder") and not config.get("add_cross_attention"),
+        "text_config has is_decoder or add_cross_attention; expected an encoder that "
+        "reads in both directions",
+    )
     return {
         "token_types": config["type_vocab_size"],
         "first_position": first_position(config),

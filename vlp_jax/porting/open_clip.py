@@ -75,7 +75,7 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
     if isinstance(size, list) and len(set(size)) > 1:
         raise ConfigError(f"{folder / CONFIG}: image_size is {size}; expected a square")
     size = size[0] if isinstance(size, list) else size
-    preprocessing = pictures.read_open_clip(config.get("preprocess_cfg", {}), size)
+    preprocessing = pictures.read_open_clip(config.get("preprocess_cfg") or {}, size)
     parameters = to_ours(family.rules(model), weights, family.ignored)
     return model, preprocessing, parameters
 

@@ -9,6 +9,7 @@ from vlp_jax.porting.description import (
     refuse_unless,
     translated,
 )
+from vlp_jax.porting.open_clip_settings import check_known
 from vlp_jax.porting.weights import (
     PATCHES,
     Rule,
@@ -92,6 +93,15 @@ def write_tower(tower: Settings) -> Settings:
     return found
 
 
+def check_padding(causal: bool, pool: str) -> None:
+    """ConfigError for a text tower in which padding is seen on one side alone."""
+    refuse_unless(
+        causal or pool == "last",
+        "open_clip's text tower sees padding where it is not causal, and ours does not "
+        f"(pool={pool!r})",
+    )
+
+
 def write_text(description: Description) -> Settings:
     """text_cfg."""
     text, tokens = description.model["text"], description.tokens
@@ -106,15 +116,26 @@ def write_text(description: Description) -> Settings:
     }
     if text["pool"] == "first_eos":
         found["eos_id"] = tokens.eos_id
+    check_padding(text["causal"], text["pool"])
     if not text["causal"]:
-        refuse_unless(
-            text["pool"] == "last",
-            "open_clip's text tower sees padding where it is not causal, and this one "
-            f"does not (pool={text['pool']!r})",
-        )
         found["no_causal_mask"] = True
     if description.model.get("text_projection_bias"):
         found["proj_bias"] = True
+    return found
+
+
+def write_model(description: Description, vision: Settings) -> Settings:
+    """model_cfg with this vision_cfg."""
+    model = description.model
+    found = {
+        "embed_dim": model["embedding_size"],
+        "vision_cfg": vision,
+        "text_cfg": write_text(description),
+    }
+    if model["text"]["activation"] == "quick_gelu":
+        found["quick_gelu"] = True
+    if model.get("logit_bias_init") is not None:
+        found["init_logit_bias"] = model["logit_bias_init"]
     return found
 
 
@@ -135,19 +156,12 @@ def write(description: Description) -> Settings:
         bool(model.get("project_image", True)),
         "open_clip's ViT has an image projection, this model has none",
     )
-    found = {
-        "embed_dim": model["embedding_size"],
-        "vision_cfg": write_tower(image)
-        | {
-            "image_size": description.preprocessing["image_size"],
-            "patch_size": image["patch_size"],
-            "head_width": image["width"] // image["heads"],
-        },
-        "text_cfg": write_text(description),
+    vision = {
+        "image_size": description.preprocessing["image_size"],
+        "patch_size": image["patch_size"],
+        "head_width": image["width"] // image["heads"],
     }
-    if model.get("logit_bias_init") is not None:
-        found["init_logit_bias"] = model["logit_bias_init"]
-    return found | ({"quick_gelu": True} if quick == {True} else {})
+    return write_model(description, write_tower(image) | vision)
 
 
 def read_tower(config: Settings, quick_gelu: bool) -> Settings:
@@ -167,85 +181,55 @@ def read_text(config: Settings, quick_gelu: bool) -> Settings:
     """Settings of our text tower."""
     ours = {theirs: pool for pool, theirs in POOLS.items()}
     pool = config.get("pool_type", "argmax")
+    pool = translated(ours, pool, "pool_type of text_cfg")
+    causal = not config.get("no_causal_mask", False)
+    check_padding(causal, pool)
+    refuse_unless(
+        config.get("proj_type") in (None, "linear"),
+        f"text_cfg has proj_type={config.get('proj_type')!r}; expected 'linear'",
+    )
     return {
         "kind": "transformer",
         "heads": config["heads"],
-        "causal": not config.get("no_causal_mask", False),
-        "pool": translated(ours, pool, "pool_type of text_cfg"),
+        "causal": causal,
+        "pool": pool,
         **read_tower(config, quick_gelu),
     }
 
 
-# Settings of open_clip that change what a model computes, and that we do not have.
-UNKNOWN = {
-    "vision_cfg": (
-        "ls_init_value",
-        "attentional_pool",
-        "no_ln_pre",
-        "final_ln_after_pool",
-        "timm_model_name",
-        "block_type",
-        "qk_norm",
-        "scaled_cosine_attn",
-        "scale_heads",
-        "scale_attn_inner",
-        "scale_attn",
-        "scale_fc",
-    ),
-    "text_cfg": (
-        "ls_init_value",
-        "embed_cls",
-        "final_ln_after_pool",
-        "hf_model_name",
-        "block_type",
-        "qk_norm",
-        "scaled_cosine_attn",
-        "scale_heads",
-        "scale_attn_inner",
-        "scale_attn",
-        "scale_fc",
-    ),
-}
-
-
-def check_known(config: Settings) -> None:
-    """ConfigError for settings that our towers do not have."""
-    for section, names in UNKNOWN.items():
-        found = [name for name in names if config[section].get(name)]
-        refuse_unless(
-            not found,
-            f"{section} of open_clip_config.json sets {', '.join(found)}, which this "
-            "port does not know",
-        )
-
-
-def read(config: Settings) -> Settings:
-    """Our model settings; ConfigError for what our towers lack."""
-    check_known(config)
-    image, text, quick = config["vision_cfg"], config["text_cfg"], "quick_gelu"
-    quick_gelu = bool(config.get(quick, False))
-    position = image.get("pos_embed_type", "learnable")
-    refuse_unless(
-        image.get("pool_type", "tok") == "tok" and position == "learnable",
-        f"vision_cfg has pool_type={image.get('pool_type')!r}, pos_embed_type="
-        f"{position!r}; expected 'tok' and 'learnable'",
-    )
+def read_model(config: Settings, image: Settings) -> Settings:
+    """Our model settings with these of the image tower."""
+    text = config["text_cfg"]
     found = {
         "embedding_size": config["embed_dim"],
-        "image": {
-            "kind": "vit",
-            "patch_size": image["patch_size"],
-            "heads": image["width"] // image.get("head_width", 64),
-            "pool": "class",
-            **read_tower(image, quick_gelu),
-        },
-        "text": read_text(text, quick_gelu),
+        "image": image,
+        "text": read_text(text, bool(config.get("quick_gelu"))),
     }
     if text.get("proj_bias"):
         found["text_projection_bias"] = True
     if config.get("init_logit_bias") is not None:
         found["logit_bias_init"] = float(config["init_logit_bias"])
     return found
+
+
+def read(config: Settings) -> Settings:
+    """Our model settings; ConfigError for what our towers lack."""
+    check_known("model_cfg", config)
+    image = config["vision_cfg"]
+    position = image.get("pos_embed_type", "learnable")
+    refuse_unless(
+        image.get("pool_type", "tok") == "tok" and position == "learnable",
+        f"vision_cfg has pool_type={image.get('pool_type')!r}, pos_embed_type="
+        f"{position!r}; expected 'tok' and 'learnable'",
+    )
+    tower = {
+        "kind": "vit",
+        "patch_size": image["patch_size"],
+        "heads": image["width"] // image.get("head_width", 64),
+        "pool": "class",
+        **read_tower(image, bool(config.get("quick_gelu"))),
+    }
+    return read_model(config, tower)
 
 
 FAMILY = Family(

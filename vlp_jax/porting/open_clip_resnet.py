@@ -7,6 +7,7 @@ is written as 0.
 
 from vlp_jax.porting import open_clip_clip as clip
 from vlp_jax.porting.description import Description, Family, Settings, refuse_unless
+from vlp_jax.porting.open_clip_settings import check_known
 from vlp_jax.porting.weights import Rule, conv_norm, linear, rule
 
 STAGES, HEAD_WIDTH = 4, 64  # of every such tower there, and of its attention pooling
@@ -64,49 +65,32 @@ def write(description: Description) -> Settings:
         f"open_clip's residual networks have {STAGES} stages; this model has "
         f"{len(image['depths'])}",
     )
-    found = {
-        "embed_dim": model["embedding_size"],
-        "vision_cfg": {
-            "image_size": description.preprocessing["image_size"],
-            "layers": list(image["depths"]),
-            "width": image["stem_width"],
-            "head_width": HEAD_WIDTH,
-        },
-        "text_cfg": clip.write_text(description),
+    vision = {
+        "image_size": description.preprocessing["image_size"],
+        "layers": list(image["depths"]),
+        "width": image["stem_width"],
+        "head_width": HEAD_WIDTH,
     }
-    if model["text"]["activation"] == "quick_gelu":
-        found["quick_gelu"] = True
-    if model.get("logit_bias_init") is not None:
-        found["init_logit_bias"] = model["logit_bias_init"]
-    return found
+    return clip.write_model(description, vision)
 
 
 def read(config: Settings) -> Settings:
     """Our model settings; ConfigError for what our towers lack."""
-    clip.check_known(config)
-    image, text = config["vision_cfg"], config["text_cfg"]
+    check_known("model_cfg", config)
+    image = config["vision_cfg"]
     shape = len(image["layers"]), image.get("head_width", HEAD_WIDTH)
     refuse_unless(
         shape == (STAGES, HEAD_WIDTH),
         f"vision_cfg has {shape[0]} stages and head_width={shape[1]}; expected "
         f"{STAGES} and {HEAD_WIDTH}, as every published residual network has",
     )
-    found = {
-        "embedding_size": config["embed_dim"],
-        "project_image": False,
-        "image": {
-            "kind": "modified_resnet",
-            "depths": tuple(image["layers"]),
-            "stem_width": image["width"],
-            "width": config["embed_dim"],
-        },
-        "text": clip.read_text(text, bool(config.get("quick_gelu", False))),
+    tower = {
+        "kind": "modified_resnet",
+        "depths": tuple(image["layers"]),
+        "stem_width": image["width"],
+        "width": config["embed_dim"],
     }
-    if text.get("proj_bias"):
-        found["text_projection_bias"] = True
-    if config.get("init_logit_bias") is not None:
-        found["logit_bias_init"] = float(config["init_logit_bias"])
-    return found
+    return clip.read_model(config, tower) | {"project_image": False}
 
 
 FAMILY = Family(

@@ -15,6 +15,7 @@ from vlp_jax.porting.description import (
     hidden_width,
     refuse_unless,
 )
+from vlp_jax.porting.open_clip_settings import check_known
 from vlp_jax.porting.weights import (
     LEADING_1,
     LEADING_1_1,
@@ -34,6 +35,8 @@ TOWERS = {
     "vit_base_patch16_siglip_384": "gelu",
     "vit_base_patch16_siglip_512": "gelu",
     "vit_base_patch32_siglip_256": "gelu_tanh",
+    "vit_giantopt_patch16_siglip_256": "gelu_tanh",
+    "vit_giantopt_patch16_siglip_384": "gelu_tanh",
     "vit_large_patch16_siglip_512": "gelu_tanh",
     "vit_large_patch16_siglip_256": "gelu",
     "vit_large_patch16_siglip_384": "gelu",
@@ -44,12 +47,13 @@ TOWERS = {
     "vit_so400m_patch16_siglip_384": "gelu_tanh",
     "vit_so400m_patch16_siglip_512": "gelu_tanh",
 }
-NAME = re.compile(r"vit_(\w+)_patch(\d+)_siglip_\d+")  # pixels are a setting beside it
+NAME = re.compile(r"vit_(\w+)_patch(\d+)_siglip_(\d+)")  # the last: pixels
 # width, depth, heads, mlp_ratio
 SIZES = {
     "base": (768, 12, 12, 4.0),
     "large": (1024, 24, 16, 4.0),
     "so400m": (1152, 27, 16, 3.7362),
+    "giantopt": (1536, 40, 16, 4.0),
 }
 
 
@@ -113,40 +117,36 @@ def write(description: Description) -> Settings:
         "text projection; this model is another",
     )
     towers = {name: _shape(name) for name in TOWERS}
-    shape = _shape_of(image)
+    size = description.preprocessing["image_size"]
+    shape = (*_shape_of(image), size)
     refuse_unless(
         shape in towers.values(),
         "timm, which open_clip takes SigLIP's image tower from, has none with "
-        f"(width, depth, heads, hidden, patch, activation, epsilon) = {shape}. Export "
-        "to hf: instead",
+        f"(width, depth, heads, hidden, patch, activation, epsilon, pixels) = "
+        f"{shape}. Export to hf: instead",
     )
     name = next(name for name, known in towers.items() if known == shape)
-    size = description.preprocessing["image_size"]
-    return {
-        "embed_dim": model["embedding_size"],
-        "init_logit_bias": model["logit_bias_init"],
-        "custom_text": True,
-        "vision_cfg": {
-            "image_size": size,
-            "timm_model_name": name,
-            "timm_model_pretrained": False,
-            "timm_pool": "map",
-            "timm_proj": "none",
-        },
-        "text_cfg": clip.write_text(description),
+    vision = {
+        "image_size": size,
+        "timm_model_name": name,
+        "timm_model_pretrained": False,
+        "timm_pool": "map",
+        "timm_proj": "none",
     }
+    return clip.write_model(description, vision) | {"custom_text": True}
 
 
 def _shape(name: str) -> tuple:
     """What timm fixes by the name of a tower."""
-    size, patch = NAME.fullmatch(name).groups()
+    size, patch, pixels = NAME.fullmatch(name).groups()
     width, depth, heads, ratio = SIZES[size]
     hidden = int(width * ratio)  # timm truncates
-    return (width, depth, heads, hidden, int(patch), TOWERS[name], 1e-6)
+    shape = (width, depth, heads, hidden, int(patch), TOWERS[name], 1e-6)
+    return (*shape, int(pixels))
 
 
 def _shape_of(image: Settings) -> tuple:
-    """The same of a tower of ours."""
+    """The same of a tower of ours, without the pixels."""
     names = ("width", "depth", "heads")
     rest = (image["patch_size"], image["activation"], image["norm_epsilon"])
     return (*(image[name] for name in names), hidden_width(image), *rest)
@@ -154,7 +154,8 @@ def _shape_of(image: Settings) -> tuple:
 
 def read(config: Settings) -> Settings:
     """Our model settings; ConfigError for what our towers lack."""
-    image, text = config["vision_cfg"], config["text_cfg"]
+    check_known("model_cfg", config)
+    image = config["vision_cfg"]
     name = image.get("timm_model_name")
     pooled = (image.get("timm_pool"), image.get("timm_proj")) == ("map", "none")
     refuse_unless(
@@ -162,25 +163,28 @@ def read(config: Settings) -> Settings:
         f"the image tower is timm's {name!r}; of timm this port knows those of SigLIP, "
         f"with timm_pool=map: {', '.join(TOWERS)}",
     )
-    width, depth, heads, hidden, patch, activation, epsilon = _shape(name)
-    found = clip.read_text(text, quick_gelu=False)
-    return {
-        "embedding_size": config["embed_dim"],
+    width, depth, heads, hidden, patch, activation, epsilon, pixels = _shape(name)
+    given = image.get("image_size")
+    refuse_unless(
+        given in (pixels, [pixels, pixels]),
+        f"vision_cfg has image_size={given}; expected {pixels}, which timm fixes by "
+        f"the name {name}",
+    )
+    tower = {
+        "kind": "siglip_vit",
+        "patch_size": patch,
+        "width": width,
+        "depth": depth,
+        "heads": heads,
+        "mlp_ratio": hidden / width,
+        "activation": activation,
+        "norm_epsilon": epsilon,
+    }
+    found = clip.read_model(config, tower)
+    return found | {
         "project_image": False,
-        "text_projection_bias": True,
         "logit_scale_init": 2.3025851,
-        "logit_bias_init": float(config.get("init_logit_bias", -10.0)),
-        "image": {
-            "kind": "siglip_vit",
-            "patch_size": patch,
-            "width": width,
-            "depth": depth,
-            "heads": heads,
-            "mlp_ratio": hidden / width,
-            "activation": activation,
-            "norm_epsilon": epsilon,
-        },
-        "text": found | {"kind": "siglip_text"},
+        "text": found["text"] | {"kind": "siglip_text"},
     }
 
 

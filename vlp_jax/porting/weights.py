@@ -44,8 +44,8 @@ PATCHES = _one(
 # Convolutions: ours are [height, width, in, out], torch's [out, in, height, width].
 CONVOLUTION = _one(lambda x: x.transpose(3, 2, 0, 1), lambda x: x.transpose(2, 3, 1, 0))
 SCALAR_1D = _one(lambda x: x.reshape(1), lambda x: x.reshape(()))
-LEADING_1 = _one(lambda x: x[None], lambda x: x[0])
-LEADING_1_1 = _one(lambda x: x[None, None], lambda x: x[0, 0])
+LEADING_1 = _one(lambda x: x[None], lambda x: x.reshape(x.shape[1:]))
+LEADING_1_1 = _one(lambda x: x[None, None], lambda x: x.reshape(x.shape[2:]))
 
 
 def stacked(parts: int) -> Change:
@@ -159,17 +159,22 @@ def to_ours(
     """{our path: array} of {their key: array}.
 
     ignored: patterns of keys that hold no weights (buffers that old files carry).
-    ConfigError that lists what is missing or left over, or has an impossible shape.
+    ConfigError that lists what is missing or left over, or names what has an impossible
+    shape, holds whole numbers or is not finite.
     """
     patterns = [re.compile(pattern) for pattern in ignored]
     left = {k for k in theirs if not any(p.search(k) for p in patterns)}
     _check(left, [rule.theirs for rule in rules], "keys")
     found: Arrays = {}
     for rule in rules:
+        if not rule.ours:
+            continue
+        array = theirs[rule.theirs]
+        _check_numbers(rule.theirs, array)
         try:
-            arrays = rule.change.to_ours(theirs[rule.theirs]) if rule.ours else ()
+            arrays = rule.change.to_ours(array)
         except (ValueError, IndexError):
-            shape = list(theirs[rule.theirs].shape)
+            shape = list(array.shape)
             raise ConfigError(
                 f"{rule.theirs} has the shape {shape}, which cannot be "
                 f"{' and '.join(rule.ours)}; the file belongs to another model"
@@ -192,6 +197,19 @@ def check_shapes(found: Mapping[str, np.ndarray], expected: Mapping) -> None:
         raise ConfigError(
             f"the weights do not fit the model that their config describes: "
             f"{trees.listed(lists)}"
+        )
+
+
+def _check_numbers(key: str, array: np.ndarray) -> None:
+    if array.dtype.kind != "f":
+        raise ConfigError(
+            f"{key} holds {array.dtype}; expected float32 or half precision. Export "
+            "the weights before they are quantised"
+        )
+    if not np.isfinite(array).all():
+        raise ConfigError(
+            f"{key} holds numbers that are not finite (NaN or infinity); fetch the "
+            "file again, or take an earlier checkpoint of that training"
         )
 
 

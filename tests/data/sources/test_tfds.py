@@ -274,7 +274,6 @@ def test_a_broken_shard_is_bad_samples(copied):
 
 def test_a_shard_that_was_cut_is_bad_samples(copied):
     root, folder = copied
-    source = Tfds("tiny_captions", root=str(root))
     shard = folder / "tiny_captions-train.array_record-00000-of-00001"
     shard.write_bytes(shard.read_bytes()[:-1000])
     source = Tfds("tiny_captions", root=str(root))
