@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vlp_jax.porting import hf, hf_own_class
-
 
 class Embeddings(NamedTuple):
     """L2-normalised float32 [n, E] of pictures, [m, E] of texts; their ids [m, L].
@@ -38,6 +36,8 @@ def run_hf(
     from PIL import Image
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
     from transformers.utils import logging
+
+    from vlp_jax.porting import hf, hf_own_class  # need jax, and open_clip does not
 
     logging.disable_progress_bar()
     own = dict(trust_remote_code=hf_own_class.is_whole(folder))
