@@ -9,9 +9,13 @@ import pytest
 from PIL import Image
 
 import vlp_jax
-from tests.porting.tiny_models import clip, save, short, siglip
+from tests.porting.tiny_models import (
+    assert_refused,
+    clip,
+    save,
+    siglip,
+)
 from vlp_jax import endpoints, proof
-from vlp_jax.core.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -81,28 +85,24 @@ def test_one_string_several_and_none(encoder):
     np.testing.assert_allclose(shown, [one] * 9, atol=1e-6)
 
 
-def refused(function, *said):
-    with pytest.raises(ConfigError) as error:
-        function()
-    assert short(error)
-    missing = [words for words in said if words not in str(error.value)]
-    assert not missing, f"{missing} not in: {error.value}"
-
-
 def test_what_cannot_be_encoded_is_named(encoder, tmp_path):
     good, gone = proof.samples()[0][0], tmp_path / "gone.png"
     (tmp_path / "text.png").write_text("no picture")
     encode = encoder.encode_image
-    refused(lambda: encode([good] * 9 + [gone]), "picture 9", str(gone), "No such file")
-    refused(lambda: encode(tmp_path / "text.png"), "picture 0", "text.png", "used")
-    refused(lambda: encode([good, b""]), "picture 1 cannot be used: image_empty")
-    refused(lambda: encode(good.astype(float)), "picture 0", "expected uint8")
-    refused(lambda: encoder.encode_text(["a", 3]), "got 3; expected strings")
+    assert_refused(
+        lambda: encode([good] * 9 + [gone]), "picture 9", str(gone), "No such file"
+    )
+    assert_refused(
+        lambda: encode(tmp_path / "text.png"), "picture 0", "text.png", "used"
+    )
+    assert_refused(lambda: encode([good, b""]), "picture 1 cannot be used: image_empty")
+    assert_refused(lambda: encode(good.astype(float)), "picture 0", "expected uint8")
+    assert_refused(lambda: encoder.encode_text(["a", 3]), "got 3; expected strings")
 
 
 def test_an_endpoint_that_is_not_there(tmp_path):
-    refused(lambda: vlp_jax.load(str(tmp_path / "x")), "no checkpoint at", "/x")
-    refused(lambda: vlp_jax.load("hff:x"), "'hff:x' is no endpoint")
+    assert_refused(lambda: vlp_jax.load(str(tmp_path / "x")), "no checkpoint at", "/x")
+    assert_refused(lambda: vlp_jax.load("hff:x"), "'hff:x' is no endpoint")
 
 
 def test_the_package_begins_without_jax():

@@ -9,7 +9,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from tests.porting.tiny_models import short
+from tests.porting.tiny_models import (
+    assert_refused,
+    short,
+)
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting import files
 
@@ -22,11 +25,7 @@ ARRAYS = {
 
 
 def refused(folder, *said):
-    with pytest.raises(ConfigError) as error:
-        files.read_safetensors(folder, NAME)
-    assert short(error)
-    missing = [words for words in said if words not in str(error.value)]
-    assert not missing, f"{missing} not in: {error.value}"
+    assert_refused(lambda: files.read_safetensors(folder, NAME), *said)
 
 
 def in_parts(folder, **weight_map):

@@ -9,7 +9,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.porting.random_models import LENGTH, VIT, random_model
-from tests.porting.tiny_models import assert_same_bits, change_json, short
+from tests.porting.tiny_models import (
+    assert_refused,
+    assert_same_bits,
+    change_json,
+    short,
+)
 from vlp_jax import endpoints, proof
 from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.data.tokenizers import Tokenizer
@@ -191,11 +196,7 @@ def folder(residual, tmp_path):
 
 
 def refused(folder, *said):
-    with pytest.raises(ConfigError) as error:
-        endpoints.read(f"hf:{folder}")
-    assert short(error)
-    missing = [words for words in said if words not in str(error.value)]
-    assert not missing, f"{missing} not in: {error.value}"
+    assert_refused(lambda: endpoints.read(f"hf:{folder}"), *said)
 
 
 def test_keys_that_are_not_those_of_the_model(folder):

@@ -5,9 +5,13 @@ Their tokenizer is one of ours. What a test changes in a config is named in its 
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.models.clip_pair import with_weights
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.standalone_tokenizer import save_standalone
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.porting.description import Description, Tokens
@@ -134,3 +138,12 @@ def assert_same_bits(found: dict, expected: dict) -> None:
 def short(error) -> bool:
     """Whether an error fits in two lines."""
     return len(str(error.value).splitlines()) <= 2
+
+
+def assert_refused(function: Callable, *said: str) -> None:
+    """A ConfigError of two lines at most, with these words."""
+    with pytest.raises(ConfigError) as error:
+        function()
+    assert short(error)
+    missing = [words for words in said if words not in str(error.value)]
+    assert not missing, f"{missing} not in: {error.value}"
