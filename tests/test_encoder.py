@@ -97,6 +97,7 @@ def test_what_cannot_be_encoded_is_named(encoder, tmp_path):
     )
     assert_refused(lambda: encode([good, b""]), "picture 1 cannot be used: image_empty")
     assert_refused(lambda: encode(good.astype(float)), "picture 0", "expected uint8")
+    assert_refused(lambda: encode([good, None]), "picture 1 is a NoneType; expected")
     assert_refused(lambda: encoder.encode_text(["a", 3]), "got 3; expected strings")
 
 

@@ -73,6 +73,11 @@ class Encoder:
             if isinstance(picture, str | os.PathLike):
                 where = f"picture {number} ({picture})"
                 picture = Path(picture).expanduser().read_bytes()
+            elif not (isinstance(picture, bytes | np.ndarray) or _is_pillow(picture)):
+                raise ConfigError(
+                    f"{where} is a {type(picture).__name__}; expected a path, bytes, a "
+                    "uint8 array [H, W, 3] or a Pillow image"
+                )
             return self._predictor.prepare_image(picture)
         except OSError as error:
             raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
@@ -86,7 +91,11 @@ class Encoder:
 def _is_one(pictures: Any) -> bool:
     if isinstance(pictures, np.ndarray):
         return pictures.ndim < 4
-    return isinstance(pictures, str | bytes | os.PathLike) or hasattr(pictures, "mode")
+    return isinstance(pictures, str | bytes | os.PathLike) or _is_pillow(pictures)
+
+
+def _is_pillow(picture: Any) -> bool:
+    return hasattr(picture, "mode") and hasattr(picture, "convert")
 
 
 def _shown(starts: range, progress: bool, what: str) -> Iterable[int]:

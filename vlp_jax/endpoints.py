@@ -41,8 +41,10 @@ def split(endpoint: str, default: str | None = None) -> tuple[str, str]:
     if not colon or kind not in FORMATS:
         if default is not None and not (colon and kind.isidentifier()):
             return default, endpoint
-        known = ", ".join(f"{name}:DIR" for name in FORMATS)
-        raise ConfigError(f"{endpoint!r} is no endpoint; expected one of {known}")
+        raise ConfigError(
+            f"{endpoint!r} is no endpoint; expected vlp:DIR, hf:DIR, open_clip:DIR, "
+            "big_vision:FILE (as a source) or export:DIR (as a target)"
+        )
     if not path:
         raise ConfigError(f"{endpoint!r} names no folder; give {kind}:DIR")
     return kind, path
@@ -61,7 +63,7 @@ def read(
         return _read_vlp(path, weights)
     if weights != "model":
         raise ConfigError(f"{endpoint} has one set of weights; leave out {weights!r}")
-    return lookup(READ, kind, "format that is read")(path, tokenizer)
+    return lookup(READ, kind, "format to read a model from,")(path, tokenizer)
 
 
 def load(
@@ -88,7 +90,7 @@ def target(endpoint: str) -> tuple[str, Path]:
     folder = Path(path).expanduser().absolute()
     if folder.exists():
         raise ConfigError(f"{folder} is there already; name another folder")
-    lookup(WRITE, kind, "format that is written")
+    lookup(WRITE, kind, "format to write a model in,")
     return kind, folder
 
 

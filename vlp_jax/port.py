@@ -64,7 +64,8 @@ def main() -> None:
     if kind in proof.SIDES:
         other = proof.SIDES[kind]
         if other not in {found.side for found in proved}:
-            say(f"  proof     on our side only: {other}, or torch, is not installed")
+            packages = ", ".join(proof.missing(kind))
+            say(f"  proof     on our side only: not installed: {packages}")
         origin = card.origin(*endpoints.split(source, "vlp"), given.step)
         lines = [found.lines() for found in proofs + proved]
         card.write(folder, kind, model.name, origin, lines, resized)

@@ -23,8 +23,9 @@ from vlp_jax.porting.weights import Arrays, check_shapes
 
 # What to do where a tokenizer and a model do not agree on the number of tokens.
 OTHER_VOCABULARY = (
-    "expected as many. Give the tokenizer of this model, or cut rows that no token has "
-    "(of a table filled up to a round number) from the weights and the config first"
+    "expected as many. Give the tokenizer of this model, with all its files, or cut "
+    "rows that no token has (of a table filled up to a round number) from the weights "
+    "and the config first"
 )
 
 

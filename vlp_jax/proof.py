@@ -5,6 +5,7 @@ scenes; among the captions are one that is too long, one of a word, and one in C
 """
 
 import dataclasses
+import importlib.util
 import json
 from pathlib import Path
 
@@ -170,6 +171,12 @@ def against(
         said = " ".join(str(error).split())[:200]
         raise RunError(f"{SIDES[kind]} does not run {folder}: {said}") from error
     return [compare(SIDES[kind], model, expected or ours(_exact(model), kind), found)]
+
+
+def missing(kind: str) -> list[str]:
+    """The packages of a format's own library that are not installed here."""
+    packages = ("torch", SIDES[kind])
+    return [name for name in packages if importlib.util.find_spec(name) is None]
 
 
 def prepared_otherwise(model: Portable, again: Portable) -> str:

@@ -1,8 +1,12 @@
 """Every dataset of clip_benchmark's that lies in a folder, each as its type asks.
 
 Data      the folders of https://huggingface.co/clip-benchmark, such as DIR/wds_cars and
-          DIR/wds_mscoco_captions, as they are (or one of them as DIR). What is in each
-          stands in vlp_jax/data/sources/clip_benchmark.py
+          DIR/wds_mscoco_captions, as they are (or one of them as DIR):
+            test/nshards.txt, test/0.tar, ...  the number of shards, and the shards:
+                        key.jpg with key.cls (a class number) or key.txt (captions)
+            classnames.txt                     for classification, a class a line
+            zeroshot_classification_templates.txt      a prompt a line, {c} the class
+            dataset_type.txt                   'retrieval' or 'multilabel', or none
 Evaluate  python -m vlp_jax.evaluate --checkpoint=W --output=OUT \\
               --config=configs/evaluate/clip_benchmark.py --config.data.root=DIR
 

@@ -134,7 +134,7 @@ def test_its_tokenizer_is_to_be_named(file):
 
 def test_it_is_not_written(file, words, tmp_path):
     found = endpoints.read(f"big_vision:{file[0]}", tokenizer=words[1])
-    with pytest.raises(ConfigError, match="unknown format that is written"):
+    with pytest.raises(ConfigError, match="unknown format to write a model in"):
         endpoints.write(f"big_vision:{tmp_path}/new.npz", found)
 
 

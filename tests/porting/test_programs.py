@@ -31,6 +31,9 @@ model = Model()
 pictures = [Image.fromarray(x) for x in np.load({pictures!r}).astype(np.uint8)]
 found = [model.encode_image(pictures), model.encode_text(["a cat", "", "cat " * 50])]
 print(json.dumps([x.tolist() for x in found] + ["vlp_jax" in sys.modules]))
+none = model.encode_image([]), model.encode_text([])
+assert model.encode_text("a cat").shape == (1, none[0].shape[1])
+assert none[0].shape == none[1].shape == (0, found[0].shape[1])
 """
 
 
@@ -112,5 +115,5 @@ def test_they_run_without_this_package(model, folder, tmp_path):
 
 
 def test_they_are_not_read(folder):
-    with pytest.raises(ConfigError, match="unknown format that is read 'export'"):
+    with pytest.raises(ConfigError, match="to read a model from, 'export'"):
         endpoints.read(f"export:{folder}")

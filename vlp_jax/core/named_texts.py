@@ -32,8 +32,8 @@ def _lines(path: str, sets: Mapping[str, Sequence[str]], what: str) -> tuple[str
     if not place.is_file():
         more = f" and {len(sets) - FEW} more" if len(sets) > FEW else ""
         raise ConfigError(
-            f"unknown {what} {path!r}; known: {', '.join(sorted(sets)[:FEW])}{more}"
-            f"{suggestion(path, sets)}. A text file with one a line will do, too"
+            f"unknown {what} {path!r}, and no text file with one a line; known: "
+            f"{', '.join(sorted(sets)[:FEW])}{more}{suggestion(path, sets)}"
         )
     try:
         text = place.read_text(encoding="utf-8-sig")

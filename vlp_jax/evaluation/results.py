@@ -104,7 +104,7 @@ def table(reports: Sequence[Report]) -> Table:
                 escape(report.dataset),
                 report.task.removeprefix("zeroshot_"),
                 name,
-                f"{value:.4f}",
+                f"{value:.4f}" if math.isfinite(value) else "–",
             )
         result.add_section()
     return result

@@ -107,9 +107,19 @@ def test_labels_that_are_none_are_bad_samples(tmp_path):
     source = ClipBenchmark(root, split="train")
     assert source.name.endswith("/train")
     assert [cause_of(source, i) for i in range(5)] == ["label_unreadable"] * 5
-    folders.classification(tmp_path / "other")
-    write_tar(tmp_path / "other" / "test" / "1.tar", {"a.jpg": RED, "a.cls": "7"})
-    assert cause_of(ClipBenchmark(str(tmp_path / "other")), 2) == "label_unreadable"
+
+
+@pytest.mark.parametrize(("said", "cause"), [("x", "label_unreadable"), ("7", None)])
+def test_the_number_of_a_class_without_a_name(tmp_path, said, cause):
+    """Names of another dataset would give a score all the same."""
+    root = folders.classification(tmp_path)
+    write_tar(tmp_path / "test" / "1.tar", {"a.jpg": RED, "a.cls": said})
+    source = ClipBenchmark(root)
+    if cause:
+        assert cause_of(source, 2) == cause
+        return
+    with pytest.raises(ConfigError, match="class 7, and classnames.txt names 2, from"):
+        source[2]
 
 
 def test_a_folder_behind_a_url(tmp_path):

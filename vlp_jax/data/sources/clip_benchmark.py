@@ -108,12 +108,22 @@ class ClipBenchmark(WebDataset):
     def _labels(self, member: bytes | None, known: dict) -> tuple:
         """(label, labels) of a sample."""
         if self.type == "classification":
+            self._check_class(member)
             return super()._labels(member, known)
         if self.type == "retrieval":
             return None, None
         if member is None:
             raise BadSample("label_unreadable", f"no .{LABELS} member")
         return None, self.classes.from_multi_hot(member)
+
+    def _check_class(self, member: bytes | None) -> None:
+        """ConfigError for the number of a class that has no name."""
+        said, known = (member or b"").strip(), len(self.class_names)
+        if said.isdigit() and int(said) >= known:
+            raise ConfigError(
+                f"{self.name} has a picture of class {int(said)}, and {CLASSES} names "
+                f"{known}, from 0 on; expected the list of this dataset"
+            )
 
 
 def dataset_type(root: str) -> str:

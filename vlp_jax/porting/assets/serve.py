@@ -31,6 +31,7 @@ class Model:
             jax.export.deserialize((folder / name).read_bytes())
             for name in ("image.bin", "text.bin")
         )
+        self._width = self._image.out_avals[0].shape[-1]
         length = self.about["length"]
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(length)
@@ -38,11 +39,16 @@ class Model:
         self._tokenizer.encode_special_tokens = True
 
     def encode_image(self, pictures):
+        if not len(pictures):
+            return np.zeros((0, self._width), np.float32)
         pixels = np.stack([self.prepare(picture) for picture in pictures])
         return np.asarray(self._image.call(self._weights, pixels))
 
     def encode_text(self, texts):
-        found = self._tokenizer.encode_batch(list(texts))
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not texts:
+            return np.zeros((0, self._width), np.float32)
+        found = self._tokenizer.encode_batch(texts)
         tokens = np.array([one.ids for one in found], np.int32)
         mask = np.array([one.attention_mask for one in found], bool)
         return np.asarray(self._text.call(self._weights, tokens, mask))
@@ -63,5 +69,8 @@ class Model:
 
 
 if __name__ == "__main__":
-    texts = Model().encode_text(["a picture", "another picture"])
-    print(f"{len(texts)} texts encoded, {texts.shape[1]} numbers each")
+    model = Model()
+    image = model.encode_image([Image.new("RGB", (64, 48))])
+    text = model.encode_text(["a picture", "another picture"])
+    print(f"1 picture and {len(text)} texts encoded, {text.shape[1]} numbers each")
+    print("logits", model.scale * image @ text.T + model.bias)
