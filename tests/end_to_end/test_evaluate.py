@@ -54,7 +54,7 @@ EVALUATE = {
     ),
     "unknown format": (
         ("--checkpoint=hff:DIR", "--output=DIR/out"),
-        ("'hff:DIR' is no endpoint", "expected vlp:DIR"),
+        ("'hff:DIR' is no endpoint", "expected vlp:"),
     ),
     "foreign model without an evaluation": (
         ("--checkpoint=hf:DIR", "--output=DIR/out"),
