@@ -29,6 +29,7 @@ def test_a_plan_that_fits(program):
     assert HAS_LIBTPU or "pip install -r requirements.txt libtpu" in found.out
 
 
+@pytest.mark.long
 def test_a_plan_that_does_not_fit_and_the_largest_that_does(program):
     found = program(
         "plan",

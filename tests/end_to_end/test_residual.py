@@ -9,6 +9,7 @@ import pytest
 from tests.end_to_end.same_run import checkpoint
 from vlp_jax.checkpoint.steps import CHECKPOINTS
 
+pytestmark = pytest.mark.long
 RESIDUAL = (
     "config.steps = 10",
     "config.model.project_image = False",
