@@ -29,12 +29,9 @@ IMAGE, TEXT = "params/img", "params/txt"
 ATTENTION = "MultiHeadDotProductAttention_0"
 
 
-def _never(*_) -> np.ndarray:
-    raise NotImplementedError("big_vision is read, not written")
-
-
 def _read(to_ours) -> Change:
-    return Change(_never, lambda x: (to_ours(x),))
+    """Of a format that is only read."""
+    return Change(None, lambda x: (to_ours(x),))
 
 
 # Flax keeps the heads as an axis: [width, heads, d], at the end [heads, d, width].

@@ -19,9 +19,12 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """How arrays of ours become one of theirs, and how that becomes ours again."""
+    """How arrays of ours become one of theirs, and how that becomes ours again.
 
-    to_theirs: Callable[..., np.ndarray]
+    to_theirs: None in the table of a format that is only read.
+    """
+
+    to_theirs: Callable[..., np.ndarray] | None
     to_ours: Callable[[np.ndarray], tuple[np.ndarray, ...]]
 
 

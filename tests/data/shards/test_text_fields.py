@@ -60,11 +60,10 @@ def test_the_lines_of_a_text_file():
     data = {"txt": b"\xef\xbb\xbf one \n\ntwo\r\n"}
     assert fields("txt").read(["txt"], data).captions == ("one two",)
     lines = TextFields(("txt",), None, first_only=False, lines=True)
-    assert lines.read(["txt"], data).captions == ("\ufeff one ", "", "two")
-    assert lines.read(["txt"], {"txt": b""}).captions == ()
-    for broken, reason in (({"txt": b"\xe9"}, "unreadable"), ({}, "caption_missing")):
+    assert lines.read(["txt"], data).captions == ("one", "two")
+    for broken, reason in ((b" \n\n", "caption_missing"), (b"\xe9", "unreadable")):
         with pytest.raises(BadSample, match=reason):
-            lines.read(["txt"], broken)
+            lines.read(["txt"], {"txt": broken})
 
 
 # ---- settings

@@ -47,8 +47,7 @@ class TextFields:
       weights: how often each field is drawn; a field that holds several captions
         shares its weight among them. None: all captions alike.
       first_only: whether the first field that a sample has is enough.
-      lines: whether each line of a text file is a caption, as it stands there, blank
-        ones too, and a file without a line has none; else all are one, made clean.
+      lines: whether each line of a text file is a caption; else all are one.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class TextFields:
         return found[:1] if self.first_only and not maybe else found
 
     def read(self, candidates: list[str], members: Mapping[str, bytes]) -> Captions:
-        """The captions of these fields.
+        """The clean captions of these fields.
 
         What cannot be used of several is skipped; when none is left, the first reason
         is raised as BadSample.
@@ -102,17 +101,17 @@ class TextFields:
             texts += found
             if self.weights is not None:
                 weight = self.weights[self.names.index(name)]
-                weights += [weight / len(found) for _ in found]
+                weights += [weight / len(found)] * len(found)
             if self.first_only:
                 break
-        if not texts and (reasons or not self.lines):
+        if not texts:
             raise reasons[0] if reasons else BadSample("caption_missing")
         if not sum(weights):  # all that are left weigh nothing
             weights = []
         return Captions(tuple(texts), tuple(weights))
 
     def _field(self, name: str, members: Mapping[str, bytes]) -> list[str]:
-        """Its captions, or BadSample."""
+        """At least one caption, or BadSample."""
         member, key = member_of(name)
         if member not in members:
             raise BadSample("caption_missing", member)
@@ -121,13 +120,15 @@ class TextFields:
             raise BadSample("caption_too_long", f"{member}, {len(data):,} bytes")
         if key is None:
             try:
-                if self.lines:
-                    return data.decode().splitlines()
-                return [clean_caption(data.decode("utf-8-sig"))]
+                text = data.decode("utf-8-sig")
             except UnicodeDecodeError as error:
                 raise BadSample("caption_unreadable", f"{member}: {error}") from error
-        value = read_json(data).get(key)
-        values = value if isinstance(value, list) else [value]
+            if not self.lines:
+                return [clean_caption(text)]
+            values = text.splitlines()
+        else:
+            value = read_json(data).get(key)
+            values = value if isinstance(value, list) else [value]
         dropped = Counter()
         found = list(usable((v for v in values if isinstance(v, str)), dropped))
         if not found:

@@ -17,14 +17,17 @@ from pathlib import Path
 
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup
+from vlp_jax.data.files import LIMITS
 from vlp_jax.data.shards.files import open_stream
 from vlp_jax.data.shards.index import LABEL, LABELS
 from vlp_jax.data.shards.names import MAX_NAMES, is_remote
 from vlp_jax.data.shards.store import ShardIndex
+from vlp_jax.data.shards.text_fields import Captions
 from vlp_jax.data.sources.webdataset import WebDataset
 
 # Type -> the field with the truth.
-TYPES = {"classification": LABEL, "multilabel": LABELS, "retrieval": "txt"}
+CAPTIONS = "txt"
+TYPES = {"classification": LABEL, "multilabel": LABELS, "retrieval": CAPTIONS}
 SHARDS, TYPE = "nshards.txt", "dataset_type.txt"
 CLASSES, TEMPLATES = "classnames.txt", "zeroshot_classification_templates.txt"
 
@@ -49,7 +52,7 @@ class ClipBenchmark(WebDataset):
         shards, self.type = self._shards(split), dataset_type(self.root)
         self.label_field = TYPES[self.type]
         self.templates: tuple[str, ...] = ()
-        settings = {"captions": "txt", "caption_lines": True}
+        settings = {"captions": CAPTIONS}
         if self.type != "retrieval":
             settings = {"class_names": self._class_names()}
             self.templates = self._templates()
@@ -103,7 +106,20 @@ class ClipBenchmark(WebDataset):
 
     def _text_fields(self, *_) -> list[str]:
         """A text beside a picture with a label is nothing to us."""
-        return ["txt"] if self.type == "retrieval" else []
+        return [CAPTIONS] if self.type == "retrieval" else []
+
+    def _captions(self, fields: list[str], data: dict, known: dict) -> Captions:
+        """Every line as it stands, blank ones too: they count there, and so here."""
+        if self.type != "retrieval":
+            return super()._captions(fields, data, known)
+        if CAPTIONS not in data:
+            raise BadSample("caption_missing", CAPTIONS)
+        if len(data[CAPTIONS]) > LIMITS["caption"]:
+            raise BadSample("caption_too_long", f"{len(data[CAPTIONS]):,} bytes")
+        try:
+            return Captions(tuple(data[CAPTIONS].decode().splitlines()), ())
+        except UnicodeDecodeError as error:
+            raise BadSample("caption_unreadable", str(error)) from error
 
     def _labels(self, member: bytes | None, known: dict) -> tuple:
         """(label, labels) of a sample."""

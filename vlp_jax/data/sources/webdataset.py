@@ -81,13 +81,13 @@ class WebDataset:
       templates: captions of labels; '{}' stands for the class name.
       index: folder for the indices; None: beside each shard, or where that cannot be
         written and for URLs, ~/.cache/vlp_jax/index.
-      caption_lines: whether each line of a text file is a caption of its own, as it
-        stands there; else its lines are joined to one.
+      caption_lines: whether each line of a text file is a caption of its own; else its
+        lines are joined to one.
 
-    Samples without a picture
-    or a caption are left out; `dropped` counts them by cause, and what else an index
-    leaves out. `blocks` [shards] is how many samples there are up to the end of each
-    shard, for an order that reads shards in sequence, as `remote` ones should be.
+    Samples without a picture or a caption are left out; `dropped` counts them by cause,
+    and what else an index leaves out. `blocks` [shards] is how many samples there are
+    up to the end of each shard, for an order that reads shards in sequence, as `remote`
+    ones should be.
     """
 
     label_field = LABEL
