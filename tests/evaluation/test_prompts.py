@@ -64,7 +64,7 @@ def test_braces_in_a_class_name_mean_nothing():
     [
         ((), "templates is empty; give at least"),
         (("a {}", "b"), "template 'b' has no '{}' where the class name goes"),
-        ("foto", "unknown prompt templates 'foto'.*did you mean 'photo'.*text file"),
+        ("foto", "unknown prompt templates 'foto', and no text.*did you mean 'photo'"),
         ((3,), "prompt templates is \\(3,\\); expected the name of a set"),
     ],
 )
