@@ -20,6 +20,7 @@ def random_model(
     text: dict = TEXT,
     image_size: int = 32,
     canonicalise: str = "none",
+    resize: str = "shortest",
     **model,
 ) -> Portable:
     """Of these towers; model: other settings of config.model."""
@@ -28,7 +29,7 @@ def random_model(
     settings.model.image.update(image)
     settings.model.text.update(text)
     settings.model.update({"embedding_size": 12, **model})
-    settings.preprocessing.image_size = image_size
+    settings.preprocessing.update(image_size=image_size, resize=resize)
     settings.tokenizer.length = LENGTH
     settings.name = "random"
     config = build.resolved(settings)
