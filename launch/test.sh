@@ -9,4 +9,7 @@ install tests/requirements.txt
 ruff check .
 ruff format --check .
 # Two processes: half of the time goes to compilations, which one core makes.
-python -m pytest --durations=15 --numprocesses=2 --dist=loadfile "$@"
+# In the order of the files: else those of few and long tests, end to end, come last,
+# where one process waits for the other.
+python -m pytest --durations=15 --numprocesses=2 --dist=loadfile \
+    --no-loadscope-reorder "$@"

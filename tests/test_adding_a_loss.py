@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from vlp_jax import objectives, recipe, runs
 from vlp_jax.core.logs import read_rows
@@ -20,6 +21,7 @@ def example_class(tmp_path):
     return names
 
 
+@pytest.mark.long
 def test_the_example_is_a_loss_of_the_recipe_and_is_learned(tmp_path, monkeypatch):
     page = example_class(tmp_path)
     monkeypatch.setitem(objectives.OBJECTIVES, "alignment", page["Alignment"])

@@ -10,8 +10,17 @@ from vlp_jax.parallel.sharding import place_batch
 STEPS = 12
 
 
-@pytest.mark.parametrize("text", ["bert", "roberta", "gpt2"])
-@pytest.mark.parametrize("image", ["vit", "plain_vit"])
+@pytest.mark.parametrize(
+    ("image", "text"),
+    [
+        ("vit", "bert"),
+        ("plain_vit", "gpt2"),
+        pytest.param("vit", "roberta", marks=pytest.mark.long),
+        pytest.param("vit", "gpt2", marks=pytest.mark.long),
+        pytest.param("plain_vit", "bert", marks=pytest.mark.long),
+        pytest.param("plain_vit", "roberta", marks=pytest.mark.long),
+    ],
+)
 def test_a_pair_of_towers_learns(image, text):
     """One batch by heart: chance is a loss of 2.8. One projection is shared, too."""
     found = learner(

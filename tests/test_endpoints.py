@@ -106,6 +106,7 @@ def test_a_run_becomes_an_endpoint_with_its_step(tmp_path):
 RESNET = dict(kind="modified_resnet", depths=(1, 1), stem_width=8, width=32)
 
 
+@pytest.mark.long
 def test_a_run_with_running_statistics(tmp_path):
     """They travel with the parameters, and are none of them."""
     tower = {f"model__image__{key}": value for key, value in RESNET.items()}

@@ -64,6 +64,7 @@ def test_a_checkpoint_is_a_model_that_predicts(before, weights):
     assert found.predictor.batch_size == 8  # the devices share it
 
 
+@pytest.mark.long
 def test_another_step_uses_what_is_compiled(before, tmp_path):
     workdir, run, state = before
     loaded = trained.load_checkpoint(str(workdir), 4, "model")

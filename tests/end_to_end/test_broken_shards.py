@@ -109,6 +109,7 @@ def test_what_has_no_caption_is_left_out_when_the_index_is_built(alone):
     assert "1 caption_missing" in said and "1 image_missing" in said
 
 
+@pytest.mark.long
 @pytest.mark.fault("F11")
 def test_a_shard_without_one_good_picture_stops_at_the_limit(
     program, recipe_file, tmp_path
@@ -136,6 +137,7 @@ def in_chinese(caption: str) -> str:
     return "一张图片：" + "".join(words)
 
 
+@pytest.mark.long
 def test_captions_in_chinese_from_training_to_the_report(
     program, recipe_file, tmp_path
 ):

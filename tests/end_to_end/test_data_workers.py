@@ -44,6 +44,7 @@ def test_a_killed_worker_ends_the_run_and_a_restart_is_exact(
     assert rows(tmp_path) == rows(tiny_run.workdir)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F12")
 def test_a_thread_that_dies_ends_the_run(program, recipe_file, tmp_path):
     """Of what `except Exception` does not see: a panic in Rust, a library's exit."""

@@ -164,6 +164,7 @@ def test_one_device_and_eight_print_the_same_digits(program, tiny_run, tmp_path)
     assert len(set(found[0][2].values())) > 4
 
 
+@pytest.mark.long
 def test_evaluate_the_moving_average(program, tiny_run, tmp_path):
     config = "--config=configs/evaluate/digit_scenes.py"
     small = [

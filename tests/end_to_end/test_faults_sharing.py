@@ -28,6 +28,7 @@ LONG = ("--config.steps=100000", "--config.checkpoint.every=3")
 # ---- two runs in one folder (F15)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F15")
 @pytest.mark.fault("F17")
 def test_a_second_run_is_refused_and_the_first_goes_on(program, tmp_path):

@@ -138,6 +138,7 @@ def test_the_launcher_passes_it_on_and_starts_what_was_preempted(
 # ---- numbers that are not finite
 
 
+@pytest.mark.long
 @pytest.mark.fault("F9")
 def test_one_step_that_is_not_finite_is_skipped_and_counted(program, tmp_path):
     flags = (POISONED, f"--workdir={tmp_path}", f"{POISON}=(7,)")
@@ -175,6 +176,7 @@ def test_a_rollback_is_the_same_in_a_run_that_was_killed(program, tmp_path):
     assert_same_run(killed, whole)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F10")
 def test_rollbacks_are_bounded_and_the_end_is_explained(program, tmp_path):
     """On sharded parameters; the first rollback leads to the beginning."""
@@ -229,6 +231,7 @@ def test_two_processes_roll_back_together(program, tmp_path):
 # ---- hangs
 
 
+@pytest.mark.long
 @pytest.mark.fault("F14")
 def test_a_run_whose_data_never_come_says_where_it_hangs(program, tmp_path):
     flags = (SLEEPY, f"--workdir={tmp_path}", "--config.watchdog=8")

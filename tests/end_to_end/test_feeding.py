@@ -28,6 +28,7 @@ def test_cut_texts_give_the_same_losses(program, tiny_run, tmp_path):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
+@pytest.mark.long
 def test_epochs_over_a_mixture_read_every_sample(program, recipe_file, tmp_path):
     recipe = recipe_file(
         "from vlp_jax import recipe",

@@ -75,6 +75,7 @@ def test_the_run_says_what_it_takes(tiny_run, lit_run):
     assert lit_run[2].err == ""
 
 
+@pytest.mark.long
 def test_a_resumed_run_ends_the_same(program, lit_run, tmp_path):
     """It goes on from step 5, and looks at no other checkpoint any more."""
     command, reference, _ = lit_run

@@ -214,6 +214,7 @@ def test_evaluate_on_class_folders(program, own_run, tmp_path):
     assert "number four" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.long
 def test_a_moving_average_that_was_not_kept(program, own_run, tmp_path):
     found = program(
         "evaluate",
@@ -232,6 +233,7 @@ def assert_stopped(found, workdir, *said: str) -> None:
     assert not [p for p in (workdir / "checkpoints").glob("*") if p.name.isdigit()]
 
 
+@pytest.mark.long
 def test_too_many_broken_pictures_stop_the_run(program, tmp_path):
     broken = {i: "image_truncated" for i in range(0, 48, 2)}
     root = write_folder(tmp_path / "data", "train", 48, broken)

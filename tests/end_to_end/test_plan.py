@@ -79,6 +79,7 @@ def test_mistakes_are_explained(program, name):
     assert_explained(program("plan", *given), *said)
 
 
+@pytest.mark.long
 def test_a_locked_tower_is_planned_too(program):
     flags = ("--config=configs/transfer/lit.py", "--topology=v5e:2x2")
     assert "fits, with 15." in program("plan", *flags).check().out

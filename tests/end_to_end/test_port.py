@@ -107,6 +107,7 @@ def test_it_comes_back_and_is_evaluated(program, exported, tiny_run, tmp_path):
     assert metrics(f"hf:{folder}", tmp_path / "export") == expected
 
 
+@pytest.mark.long
 def test_other_sizes(program, tiny_run, tmp_path):
     """transformers loads the model at them and computes the same."""
     folder = tmp_path / "hf"
@@ -178,6 +179,7 @@ def test_it_is_explained(program, tiny_run, exported, tmp_path, case):
     assert fingerprint(folder) == before and not (tmp_path / "new").exists()
 
 
+@pytest.mark.long
 def test_sides_that_disagree_end_it(program, tmp_path):
     """Markup in the tokenizer that transformers alone obeys: the proof fails."""
     folder = save(clip(), tmp_path / "theirs")

@@ -98,6 +98,7 @@ def shared(program, config, tmp_path_factory):
     return workdir, (first, [second], third)
 
 
+@pytest.mark.long
 def test_only_process_0_talks(alone, shared):
     for leg in shared[1]:
         assert all(lines(found.out) == [] for found in leg[1:])
@@ -111,6 +112,7 @@ def test_only_process_0_talks(alone, shared):
     assert "8 x cpu in 2 processes (data 1, fsdp 8," in shared[1][0][0].out
 
 
+@pytest.mark.long
 def test_losses_and_counts_are_those_of_one_process(alone, shared):
     expected, found = read_rows(alone[0]), read_rows(shared[0])
     assert [row["step"] for row in found] == [*range(1, STEPS + 1)]
@@ -134,6 +136,7 @@ def test_losses_and_counts_are_those_of_one_process(alone, shared):
     assert max(losses) - min(losses) > 0.05  # it learns, and so could differ
 
 
+@pytest.mark.long
 def test_checkpoints_of_all_numbers_of_processes_hold_the_same_counts(alone, shared):
     for step in (4, 8, 12):
         one, other = (
@@ -146,6 +149,7 @@ def test_checkpoints_of_all_numbers_of_processes_hold_the_same_counts(alone, sha
         assert one["step"] == step and sum(one["bad"].values()) > 0
 
 
+@pytest.mark.long
 def test_two_processes_evaluate_as_one(program, shared, tmp_path):
     flags = (f"--checkpoint={shared[0]}",)
     first = run_two(program, "evaluate", *flags, f"--output={tmp_path / 'two'}")

@@ -47,6 +47,7 @@ def folders(tmp_path_factory):
     return root
 
 
+@pytest.mark.long
 def test_evaluators_that_learn_from_one_folder_and_look_at_another(predictor, folders):
     block = recipe.evaluation()
     block.train = recipe.source("image_folder", root=str(folders / "train"))

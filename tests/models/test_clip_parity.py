@@ -8,7 +8,8 @@ from tests.models.comparison import check_equals_hf
 
 
 @pytest.mark.parametrize(
-    ("activation", "eos_id", "scan"), [("quick_gelu", 2, False), ("gelu", 25, True)]
+    ("activation", "eos_id", "scan"),
+    [("quick_gelu", 2, False), pytest.param("gelu", 25, True, marks=pytest.mark.long)],
 )
 def test_equals_hf_clip(activation, eos_id, scan):
     theirs = clip_pair.hf_model(activation, eos_id)

@@ -26,7 +26,7 @@ def hf_model(image, text):
     ("image", "text", "scan"),
     [
         ("plain_vit", "bert", False),
-        ("vit", "bert", True),
+        pytest.param("vit", "bert", True, marks=pytest.mark.long),
     ],
 )
 def test_equals_hf_dual_encoder(image, text, scan):

@@ -28,7 +28,7 @@ def our_outputs(params, model, image, ids, mask):
     }
 
 
-@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("scan", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_equals_hf_siglip(scan):
     theirs, params = siglip_pair.weights()
     arrays = pictures(), *siglip_pair.captions()

@@ -19,7 +19,7 @@ VARIANTS = [
     dict(remat="dots"),
     dict(remat="full"),
     dict(scan=True),
-    dict(scan=True, remat="dots"),
+    pytest.param(dict(scan=True, remat="dots"), marks=pytest.mark.long),
     dict(scan=True, remat="full"),
 ]
 

@@ -144,6 +144,7 @@ def test_parameter_paths_of_a_plain_transformer_and_bert():
     assert found(small(text=gpt2)) == set(GOLDEN)
 
 
+@pytest.mark.long
 def test_one_projection_is_two_with_the_same_matrix():
     """The embeddings are equal, and its gradient is the sum of both."""
     one, two = dual(), dual(share_projection=False)

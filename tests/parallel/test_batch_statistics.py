@@ -80,6 +80,7 @@ def train(sizes, layout=LAYOUT, parts=1, steps=STEPS):
     return np.array(losses), first, state, step
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sizes", "layout"),
     [((8, 1, 1), ZERO), ((2, 2, 2), LAYOUT)],

@@ -23,7 +23,8 @@ from vlp_jax.parallel.sharding import (
 from vlp_jax.training.step import make_train_step
 
 BATCH, STEPS = 16, 10
-MESHES = [(8, 1, 1), (2, 4, 1), (1, 8, 1), (2, 2, 2), (1, 2, 4)]
+MESHES = [(8, 1, 1), (2, 4, 1), (2, 2, 2)]
+MORE = [pytest.param(sizes, marks=pytest.mark.long) for sizes in ((1, 8, 1), (1, 2, 4))]
 
 
 @functools.cache
@@ -55,7 +56,7 @@ def train(sizes, layout=LAYOUT):
     return np.array(losses), gradients, state, step
 
 
-@pytest.mark.parametrize("sizes", MESHES, ids=str)
+@pytest.mark.parametrize("sizes", MESHES + MORE, ids=str)
 def test_training_is_the_same_on_every_mesh(sizes):
     losses, gradients, state, _ = train(sizes)
     expected_losses, expected_gradients, expected, _ = train((1, 1, 1))
@@ -82,7 +83,9 @@ def test_the_second_step_does_not_compile_and_nothing_moves(sizes):
         assert leaf.sharding == expected[path], path
 
 
-@pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 4, 1)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [(8, 1, 1), pytest.param((2, 4, 1), marks=pytest.mark.long)], ids=str
+)
 def test_zero_trains_the_same_with_a_share_of_the_state(sizes):
     losses, _, state, step = train(sizes, ZERO)
     np.testing.assert_allclose(losses, train((1, 1, 1))[0], rtol=1e-5)

@@ -53,8 +53,15 @@ def gradients(objective, devices, parts):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("devices", [1, 8])
-@pytest.mark.parametrize("parts", [2, 4, 8])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.long), 8])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        2,
+        pytest.param(4, marks=pytest.mark.long),
+        pytest.param(8, marks=pytest.mark.long),
+    ],
+)
 def test_gradients_are_those_of_the_whole_batch(objective, devices, parts):
     loss, found = gradients(objective, devices, parts)
     expected_loss, expected = gradients(objective, 1, 1)
@@ -68,6 +75,7 @@ def test_gradients_are_those_of_the_whole_batch(objective, devices, parts):
         assert np.abs(found[path] - value).max() <= 1e-5 * size, path
 
 
+@pytest.mark.long
 def test_micro_batches_need_the_memory_of_one():
     def temporaries(size, parts):
         mesh, step, state = step_and_state("contrastive", 1, parts)

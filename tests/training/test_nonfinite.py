@@ -126,9 +126,13 @@ LOSS, GRADIENT, OVERFLOW = (math.nan, 0.0), (0.0, math.nan), (0.0, math.inf)
     ("kind", "settings"),
     [
         (LOSS, {}),
-        (GRADIENT, {}),
+        pytest.param(GRADIENT, {}, marks=pytest.mark.long),
         (OVERFLOW, {"mesh": MeshSpec(2, 4), "devices": 8, "layout": ZERO}),
-        (LOSS, {"mesh": MeshSpec(8), "devices": 8, "parts": 4}),
+        pytest.param(
+            LOSS,
+            {"mesh": MeshSpec(8), "devices": 8, "parts": 4},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["loss", "gradient", "sharded", "in micro-batches"],
 )
@@ -158,6 +162,7 @@ def test_a_step_that_is_not_finite_changes_nothing(kind, settings):
     assert step._cache_size() == 1
 
 
+@pytest.mark.long
 def test_it_is_as_if_it_had_never_been_but_time_went_on():
     """Data and learning rate of the steps after it are those of their number."""
     found, left_out = states({2: LOSS, 3: GRADIENT})[0], states({}, without=(2, 3))[0]

@@ -109,7 +109,7 @@ def changed(before: dict, after: dict) -> set[str]:
     return {p for p in before if before[p].tobytes() != after[p].tobytes()}
 
 
-@pytest.mark.parametrize("fsdp", [None, 4])
+@pytest.mark.parametrize("fsdp", [pytest.param(None, marks=pytest.mark.long), 4])
 def test_locked_parameters_stay_bit_for_bit(fsdp):
     mesh = fsdp and MeshSpec(fsdp=fsdp).make()
     training = Training(LIT, mesh, ema=0.9)
@@ -139,6 +139,7 @@ def test_the_optimizer_never_hears_of_locked_parameters():
     }
 
 
+@pytest.mark.long
 def test_what_trains_trains_as_without_the_lock():
     """After one step: later ones see an image tower that has moved, or has not."""
     full, locked = (Training(patterns).run(1)[0] for patterns in (None, LIT))
@@ -147,6 +148,7 @@ def test_what_trains_trains_as_without_the_lock():
         np.testing.assert_allclose(leaf, expected, atol=1e-6, err_msg=path)
 
 
+@pytest.mark.long
 def test_no_gradient_is_computed_for_a_locked_tower():
     """Forward 1, backward 2: a step that skips the backward pass costs a third."""
     full, locked = Training().flops(), Training(LIT).flops()
@@ -154,6 +156,7 @@ def test_no_gradient_is_computed_for_a_locked_tower():
     assert Training(("^image", "^logit")).flops() > 0.8 * full
 
 
+@pytest.mark.long
 def test_a_lock_need_not_be_uniform_over_scanned_layers():
     patterns = ("^text", "^image/encoder/block_[02]/mlp")
     states = []
@@ -171,6 +174,7 @@ def test_a_lock_need_not_be_uniform_over_scanned_layers():
         np.testing.assert_allclose(leaf, states[1][path], atol=1e-4, err_msg=path)
 
 
+@pytest.mark.long
 def test_a_bounded_parameter_may_be_locked():
     state, metrics = Training(("^text",)).run(1)
     assert set(state.frozen) == {"image", "image_projection", "logit_scale"}
