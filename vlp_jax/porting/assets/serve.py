@@ -39,7 +39,9 @@ class Model:
         self._tokenizer.encode_special_tokens = True
 
     def encode_image(self, pictures):
-        if not len(pictures):
+        one = isinstance(pictures, Image.Image)
+        pictures = [pictures] if one else list(pictures)
+        if not pictures:
             return np.zeros((0, self._width), np.float32)
         pixels = np.stack([self.prepare(picture) for picture in pictures])
         return np.asarray(self._image.call(self._weights, pixels))
