@@ -50,16 +50,26 @@ class Bert(TextTower, kw_only=True):
         self,
         tokens: Int[Array, "batch token"],
         mask: Bool[Array, "batch token"] | None = None,
-    ) -> Float[Array, "batch width"]:
+        *seen,
+        pooled: bool = True,
+        branch: str = "",
+    ) -> Float[Array, "batch *token width"]:
+        """seen: context, context_mask and position, as Transformer takes them.
+
+        pooled: what stands for the whole text, or else all tokens. branch: the causal
+        attention that writes a text (see Block).
+        """
+        position = seen[2] if len(seen) > 2 else None
         pool = lookup(POOLS, self.pool, "BERT pooling")
         types = self.param(
             "type_embedding",
             nn.initializers.normal(0.02),
             (self.token_types, self.width),
         )
-        x = self.embed_tokens(tokens, mask, self.first_position) + types[0]
+        x = self.embed_tokens(tokens, mask, self.first_position, position) + types[0]
         x = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(x)
-        return pool(self, self.encode(x, mask, post_norm=True), mask)
+        x = self.encode(x, mask, *seen, branch=branch, post_norm=True)
+        return pool(self, x, mask) if pooled else x
 
 
 class Roberta(Bert, kw_only=True):

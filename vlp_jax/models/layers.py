@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
@@ -127,7 +127,8 @@ class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762).
 
     Of the tokens over themselves, or over those of a context. out_features: of the
-    last product; None: as wide as the tokens.
+    last product; None: as wide as the tokens. cache_length: how many tokens a text may
+    have that is written one by one; needed where `position` is given.
     """
 
     heads: int
@@ -137,14 +138,22 @@ class Attention(nn.Module):
     out_std: float = 0.02
     dtype: str = "float32"
     out_features: int | None = None
+    cache_length: int = 0
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch other"] | None = None,
-        context: Float[Array, "batch other width"] | None = None,
+        mask: Bool[Array, "batch *query other"] | None = None,
+        context: Float[Array, "batch other depth"] | None = None,
+        position: Int[Array, ""] | None = None,
     ) -> Float[Array, "batch token out"]:
+        """mask: which keys all tokens see, or each of them ([batch, token, other]).
+
+        position: of the first of the tokens, in a text that is written step by step.
+        Keys and values of all tokens so far are kept in the collection `cache`, and
+        every token sees those up to itself; `mask` and `causal` then have no say.
+        """
         width = x.shape[-1]
         if self.heads < 1 or width % self.heads:
             raise ConfigError(
@@ -158,22 +167,41 @@ class Attention(nn.Module):
                 out, "batch token (head d) -> batch token head d", head=self.heads
             )
 
-        context = x if context is None else context
-        query, key = project("query", x), project("key", context)
-        value = project("value", context)
+        known = x if context is None else context
+        query, key = project("query", x), project("key", known)
+        value = project("value", known)
+        causal = self.causal and context is None
+        if position is not None and context is None:
+            key, value = self._remember(key, value, position)
+            last = position + jnp.arange(x.shape[1])
+            mask = jnp.arange(self.cache_length) <= last[:, None]
+            mask = jnp.broadcast_to(mask, (x.shape[0], *mask.shape))
+            causal = False
         lookup(ATTENTIONS, self.implementation, "attention")
-        if self.implementation == "cudnn":
+        if self.implementation == "cudnn" and (mask is None or mask.ndim == 2):
             check_cudnn(query)
-            out = even_attention(query, key, value, mask, self.causal, "cudnn")
+            out = even_attention(query, key, value, mask, causal, "cudnn")
         else:
-            if mask is not None:
-                mask = rearrange(mask, "batch key -> batch 1 1 key")
+            if mask is not None:  # for all heads, and for all queries if it has none
+                mask = mask[:, None, None] if mask.ndim == 2 else mask[:, None]
             out = jax.nn.dot_product_attention(
-                query, key, value, mask=mask, is_causal=self.causal
+                query, key, value, mask=mask, is_causal=causal
             )
         out = rearrange(out, "batch token head d -> batch token (head d)")
         features = width if self.out_features is None else self.out_features
         return Dense(features, init_std=self.out_std, dtype=self.dtype, name="out")(out)
+
+    def _remember(self, key, value, position):
+        """Keys and values of the whole text so far, these ones among them."""
+        found = []
+        for name, new in (("keys", key), ("values", value)):
+            shape = (new.shape[0], self.cache_length, *new.shape[2:])
+            kept = self.variable("cache", name, jnp.zeros, shape, new.dtype)
+            kept.value = jax.lax.dynamic_update_slice_in_dim(
+                kept.value, new, position, axis=1
+            )
+            found.append(kept.value)
+        return found
 
 
 class MLP(nn.Module):

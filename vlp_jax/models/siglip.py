@@ -53,8 +53,9 @@ class SiglipViT(ImageTower, kw_only=True):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height column 3"]
-    ) -> Float[Array, "batch width"]:
+        self, images: Float[Array, "batch height column 3"], pooled: bool = True
+    ) -> Float[Array, "batch *token width"]:
+        """One vector for a picture, or else the tokens of its patches."""
         tokens = self.embed_patches(images, use_bias=True)
         position = self.param(
             "position_embedding",
@@ -63,6 +64,8 @@ class SiglipViT(ImageTower, kw_only=True):
         )
         tokens = self.encode(self.drop_patches(tokens + position.astype(tokens.dtype)))
         tokens = LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")(tokens)
+        if not pooled:
+            return tokens
         return AttentionPool(
             self.heads,
             self.hidden,

@@ -47,10 +47,20 @@ class TextTransformer(TextTower, kw_only=True):
         self,
         tokens: Int[Array, "batch token"],
         mask: Bool[Array, "batch token"] | None = None,
-    ) -> Float[Array, "batch width"]:
-        x = self.embed_tokens(tokens).astype(self.dtype)
+        *seen,
+        pooled: bool = True,
+    ) -> Float[Array, "batch *token width"]:
+        """seen: context, context_mask and position, as Transformer takes them.
+
+        pooled: what stands for the whole text, or else all tokens.
+        """
+        position = seen[2] if len(seen) > 2 else None
+        x = self.embed_tokens(tokens, position=position).astype(self.dtype)
         sees_padding = self.causal or self.pool == "last"
-        x = self.encode(x, None if sees_padding else mask, self.causal)
+        x = self.encode(x, None if sees_padding else mask, *seen, causal=self.causal)
+        norm = LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")
+        if not pooled:
+            return norm(x)
         at = lookup(POOLS, self.pool, "text pooling")(tokens, mask, self.eos_id)
         pooled = jnp.take_along_axis(x, at[:, None, None], axis=1)[:, 0]
-        return LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")(pooled)
+        return norm(pooled)

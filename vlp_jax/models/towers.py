@@ -4,11 +4,20 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.models.layers import Dense
 from vlp_jax.models.transformer import Transformer
+
+
+def normalised(
+    image: UInt8[Array, "batch height column 3"],
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+) -> Float[Array, "batch height column 3"]:
+    """RGB pictures as a tower reads them; mean and std are of pixels in 0..1."""
+    return (image.astype(jnp.float32) / 255 - jnp.array(mean)) / jnp.array(std)
 
 
 def check_pictures(
@@ -45,11 +54,16 @@ class Tower(nn.Module, kw_only=True):
     def encode(
         self,
         tokens: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch token"] | None = None,
+        mask: Bool[Array, "batch *query token"] | None = None,
+        *seen,
+        branch: str = "",
         causal: bool = False,
         post_norm: bool = False,
     ) -> Float[Array, "batch token width"]:
-        """The tokens after the last block."""
+        """The tokens after the last block.
+
+        seen: context, context_mask and position, as Transformer takes them.
+        """
         return Transformer(
             depth=self.depth,
             heads=self.heads,
@@ -63,14 +77,20 @@ class Tower(nn.Module, kw_only=True):
             dtype=self.dtype,
             post_norm=post_norm,
             dropout=self.dropout,
+            cache_length=self.cache_length,
             name="encoder",
-        )(tokens, mask)
+        )(tokens, mask, *seen, branch=branch)
 
     def map_pooled(
         self, token: Float[Array, "batch width"]
     ) -> Float[Array, "batch width"]:
         """tanh of a linear map: the pooler of BERT and of ViT."""
         return jnp.tanh(Dense(self.width, dtype=self.dtype, name="pooler")(token))
+
+    @property
+    def cache_length(self) -> int:
+        """How many tokens a text may have that the tower writes itself."""
+        return 0
 
     @property
     def hidden(self) -> int:
@@ -131,16 +151,22 @@ class TextTower(Tower, kw_only=True):
     vocab_size: int
     length: int
 
+    @property
+    def cache_length(self) -> int:
+        return self.length
+
     def embed_tokens(
         self,
         tokens: Int[Array, "batch token"],
         mask: Bool[Array, "batch token"] | None = None,
         first: int = 0,
+        position: Int[Array, ""] | None = None,
     ) -> Float[Array, "batch token width"]:
         """Token and position embeddings, added in float32.
 
         first: the position of the first token. Above 0 positions are counted over the
-        mask, and padding has the position before it (RoBERTa).
+        mask, and padding has the position before it (RoBERTa). position: where these
+        tokens begin in a text that is written step by step.
         """
         if tokens.shape[1] > self.length:
             raise ConfigError(
@@ -152,13 +178,16 @@ class TextTower(Tower, kw_only=True):
             nn.initializers.normal(0.02),
             (self.vocab_size, self.width),
         )
-        position = self.param(
+        positions = self.param(
             "position_embedding",
             nn.initializers.normal(0.01),
             (self.length + first, self.width),
         )
+        if position is not None:
+            places = first + position + jnp.arange(tokens.shape[1])
+            return embedding[tokens] + positions[places]
         if not first:
-            return embedding[tokens] + position[: tokens.shape[1]]
+            return embedding[tokens] + positions[: tokens.shape[1]]
         counted = jnp.ones_like(tokens) if mask is None else mask.astype(tokens.dtype)
         places = first - 1 + jnp.cumsum(counted, axis=1) * counted
-        return embedding[tokens] + position[places]
+        return embedding[tokens] + positions[places]

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from vlp_jax.core.errors import check_range
 from vlp_jax.core.lookup import lookup
@@ -28,6 +28,10 @@ class Block(nn.Module):
 
     With `post_norm` norm(x + attention(x)), then norm(x + mlp(x)), as Vaswani et al.
     2017 and BERT have it. dropout: of what is added to x.
+
+    Given a context, the tokens look at it between the two, in the same form. `branch`
+    names a second causal attention of the tokens over themselves, beside which all
+    else is shared: BLIP's decoder (arXiv:2201.12086).
     """
 
     heads: int
@@ -40,26 +44,46 @@ class Block(nn.Module):
     dtype: str = "float32"
     post_norm: bool = False
     dropout: float = 0.0
+    cache_length: int = 0
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch token"] | None = None,
+        mask: Bool[Array, "batch *query token"] | None = None,
+        context: Float[Array, "batch other depth"] | None = None,
+        context_mask: Bool[Array, "batch other"] | None = None,
+        position: Int[Array, ""] | None = None,
+        branch: str = "",
     ) -> Float[Array, "batch token width"]:
         width = x.shape[-1]
         in_std, out_std = width**-0.5, (2 * self.depth * width) ** -0.5
-        norm_1 = LayerNorm(self.norm_epsilon, self.dtype, name="norm_1")
-        norm_2 = LayerNorm(self.norm_epsilon, self.dtype, name="norm_2")
-        attention = Attention(
-            self.heads,
-            self.causal,
-            self.attention,
-            in_std,
-            out_std,
-            self.dtype,
-            name="attention",
-        )
+
+        def attention(name, causal):
+            return Attention(
+                self.heads,
+                causal,
+                self.attention,
+                in_std,
+                out_std,
+                self.dtype,
+                cache_length=self.cache_length,
+                name=name,
+            )
+
+        def add(x, name, function):
+            """x and what a function finds for it, normalised before or after."""
+            norm = LayerNorm(self.norm_epsilon, self.dtype, name=name)
+            drop = dropout(self, self.dropout)
+            if self.post_norm:
+                return norm(x + drop(function(x)))
+            return x + drop(function(norm(x)))
+
+        own = attention(f"{branch}attention", self.causal or bool(branch))
+        x = add(x, f"{branch}norm_1", lambda x: own(x, mask, position=position))
+        if context is not None:
+            cross = attention("cross_attention", False)
+            x = add(x, "norm_cross", lambda x: cross(x, context_mask, context))
         mlp = MLP(
             self.hidden,
             self.activation,
@@ -68,14 +92,7 @@ class Block(nn.Module):
             self.dtype,
             name="mlp",
         )
-        drop_1, drop_2 = dropout(self, self.dropout), dropout(self, self.dropout)
-        if self.post_norm:
-            x = norm_1(x + drop_1(attention(x, mask)))
-            x = norm_2(x + drop_2(mlp(x)))
-        else:
-            x = x + drop_1(attention(norm_1(x), mask))
-            x = x + drop_2(mlp(norm_2(x)))
-        return constrain(x)
+        return constrain(add(x, "norm_2", mlp))
 
 
 class Transformer(nn.Module):
@@ -102,13 +119,19 @@ class Transformer(nn.Module):
     dtype: str = "float32"
     post_norm: bool = False
     dropout: float = 0.0
+    cache_length: int = 0
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch token"] | None = None,
+        mask: Bool[Array, "batch *query token"] | None = None,
+        context: Float[Array, "batch other depth"] | None = None,
+        context_mask: Bool[Array, "batch other"] | None = None,
+        position: Int[Array, ""] | None = None,
+        branch: str = "",
     ) -> Float[Array, "batch token width"]:
+        """The arguments are those of Block, for all of them."""
         policy = lookup(REMAT_POLICIES, self.remat, "remat policy")
         check_range("dropout", self.dropout, 0, 1)
         x = dropout(self, self.dropout)(x)
@@ -123,12 +146,16 @@ class Transformer(nn.Module):
             dtype=self.dtype,
             post_norm=self.post_norm,
             dropout=self.dropout,
+            cache_length=self.cache_length,
         )
+        seen = mask, context, context_mask, position
         names = [f"block_{i}" for i in range(self.depth)]
-        if not self.scan or self.is_initializing():
-            block = Block if self.remat == "none" else nn.remat(Block, policy=policy)
+        if not self.scan or self.is_initializing() or position is not None:
+            block = Block
+            if self.remat != "none" and position is None:
+                block = nn.remat(Block, policy=policy, static_argnums=(6,))
             for name in names:
-                x = block(**settings, name=name)(x, mask)
+                x = block(**settings, name=name)(x, *seen, branch)
             return x
 
         layers = [self.variables["params"][name] for name in names]
@@ -141,7 +168,7 @@ class Transformer(nn.Module):
         def layer(x, of_layer):
             params, key = of_layer
             rngs = {} if key is None else {"dropout": key}
-            return block.apply({"params": params}, x, mask, rngs=rngs), None
+            return block.apply({"params": params}, x, *seen, branch, rngs=rngs), None
 
         if self.remat != "none":
             layer = jax.checkpoint(layer, policy=policy)

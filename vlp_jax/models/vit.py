@@ -30,8 +30,9 @@ class ViT(ImageTower, kw_only=True):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height column 3"]
-    ) -> Float[Array, "batch width"]:
+        self, images: Float[Array, "batch height column 3"], pooled: bool = True
+    ) -> Float[Array, "batch *token width"]:
+        """One vector for a picture, or else all its tokens, the class token first."""
         tokens = self.embed_patches(images, use_bias=self.patch_bias)
         normal = nn.initializers.normal(self.width**-0.5)
         class_token = self.param("class_token", normal, (self.width,))
@@ -45,9 +46,11 @@ class ViT(ImageTower, kw_only=True):
         if self.input_norm:
             tokens = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(tokens)
         tokens = self.encode(tokens)
-        pooled = lookup(POOLS, self.pool, "image pooling")(tokens)
-        pooled = LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")(pooled)
-        return self.map_pooled(pooled) if self.pool == "pooler" else pooled
+        norm = LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")
+        if not pooled:
+            return norm(tokens)
+        token = norm(lookup(POOLS, self.pool, "image pooling")(tokens))
+        return self.map_pooled(token) if self.pool == "pooler" else token
 
 
 class PlainViT(ViT, kw_only=True):
