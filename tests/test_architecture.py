@@ -24,7 +24,7 @@ LAYERS = [
         "evaluation",
         "porting",
     },
-    {"build", "recipe"},
+    {"build", "recipe", "defaults"},
     {"trained", "resuming", "learner", "feed", "settings", "suites", "cli"},
     {"runs", "portable", "evaluations", "following"},
     {"endpoints", "resizing"},
@@ -53,6 +53,7 @@ FREE = {
     "resuming",
     "recipe",
     "build",
+    "defaults",
     "planning",
     "launching",
 }  # of their own line
@@ -90,6 +91,7 @@ ONLY_IN = {
     "ml_collections": (
         "build.py",
         "recipe.py",
+        "defaults.py",
         "runs.py",
         "trained.py",
         "portable.py",

@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from tests.recipes import pretraining, tiny
-from vlp_jax import build, recipe
+from vlp_jax import build, defaults, recipe
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.types import Example
 from vlp_jax.data.sources import SOURCES
@@ -19,11 +19,18 @@ from vlp_jax.data.transforms.crop import RandomResizedCrop, WholePicture
 class Words:
     """What a model is told about its tokenizer."""
 
-    vocab_size, length, eos_id = 300, 8, 3
+    vocab_size, length, bos_id, eos_id, pad_id, mask_id = 300, 8, 2, 3, 0, 1
 
 
 def model_of(config: ConfigDict):
     return build.make_model(config, build.make_preprocessing(config), Words)
+
+
+def initialised(config: ConfigDict):
+    """The model and what gives its variables."""
+    model = model_of(config)
+    size = build.make_preprocessing(config).image_size
+    return model, build.init_function(model, size, Words.length)
 
 
 # ---- blocks and their settings
@@ -138,7 +145,7 @@ def test_texts_are_cut_only_where_the_model_does_not_read_their_end():
 
 def test_objectives_have_a_weight():
     chosen = tiny(objectives__sigmoid__weight=0.5)
-    mixture = build.make_objective(chosen, build.make_mesh(chosen))
+    mixture = build.make_objective(chosen, build.make_mesh(chosen), Words)
     assert mixture.weights["contrastive"] == 1.0 and mixture.weights["sigmoid"] == 0.5
     assert set(mixture.active) == {"contrastive", "sigmoid"}
 
@@ -146,20 +153,20 @@ def test_objectives_have_a_weight():
 def test_weight_zero_everywhere():
     config = recipe.pretraining()
     with pytest.raises(ConfigError, match="every objective has weight 0"):
-        build.make_objective(config, build.make_mesh(config))
+        build.make_objective(config, build.make_mesh(config), Words)
     config.objectives.contrastive.weight = 1.0
-    mixture = build.make_objective(config, build.make_mesh(config))
+    mixture = build.make_objective(config, build.make_mesh(config), Words)
     assert list(mixture.active) == ["contrastive"]
     assert jax.device_count() == 8
 
 
 def test_an_objective_says_what_the_model_lacks():
     chosen = tiny(objectives__sigmoid__weight=1.0)
-    mixture = build.make_objective(chosen, build.make_mesh(chosen))
+    mixture = build.make_objective(chosen, build.make_mesh(chosen), Words)
     with pytest.raises(ConfigError, match="sigmoid needs a bias; set --config.model"):
-        build.check_needs(chosen, mixture)
+        build.check_needs(chosen, mixture, *initialised(chosen))
     chosen.model.logit_bias_init = -10.0
-    build.check_needs(chosen, mixture)
+    build.check_needs(chosen, mixture, *initialised(chosen))
 
 
 def test_a_mesh_has_the_axes_of_the_config():
@@ -194,7 +201,7 @@ def test_an_evaluator_that_learns_has_a_second_source():
     found = build.make_evaluators(block)
     assert all(len(evaluator.source) == 20 for evaluator in found.values())
     assert (len(found["shared"].train), len(found["own"].train)) == (40, 50)
-    full = build.resolved(block)
+    full = defaults.resolved(block)
     assert full.train.split == full.evaluators.own.train.split == "train"
     assert full.evaluators.shared.train.split is None and block.train.split is None
 
@@ -252,7 +259,7 @@ def test_the_resolved_config_has_every_default_and_builds_the_same():
     chosen.data.train.kind = "digit_scenes"
     chosen.model.image.size = "S/16"
     chosen.model.text.update(width=32, depth=1, heads=2)
-    full = build.resolved(chosen)
+    full = defaults.resolved(chosen)
     assert full.preprocessing.mean == (0.48145466, 0.4578275, 0.40821073)
     assert (full.preprocessing.image_size, full.preprocessing.resize) == (
         224,
@@ -274,14 +281,14 @@ def test_an_evaluation_and_a_dataset_are_resolved_as_well():
     block = recipe.evaluation()
     block.evaluators.mine = recipe.evaluator("retrieval")
     block.data.kind = "digit_scenes"
-    full = build.resolved(block)
+    full = defaults.resolved(block)
     assert full.data.split == "train" and full.evaluators.mine.gallery is not None
     assert block.data.split is None and block.evaluators.mine.gallery is None
-    assert build.resolved(recipe.dataset("digit_scenes", size=7)).data.canvas == 48
+    assert defaults.resolved(recipe.dataset("digit_scenes", size=7)).data.canvas == 48
 
 
 def test_an_unknown_kind_is_left_for_the_one_who_builds_it():
     chosen = pretraining()
     chosen.data.train.kind, chosen.model.image.kind = "nothing", "nothing"
-    full = build.resolved(chosen)
+    full = defaults.resolved(chosen)
     assert full.data.train.split is None and full.model.image.width is None

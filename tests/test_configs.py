@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from tests.data import clip_benchmark_folders as folders
-from vlp_jax import build, runs
+from vlp_jax import build, defaults, runs
 from vlp_jax.core import trees
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
@@ -22,10 +22,24 @@ from vlp_jax.training.state import variables_of
 ROOT = Path(__file__).parents[1]
 FILES = sorted(p.relative_to(ROOT) for p in (ROOT / "configs").rglob("*.py"))
 # What a named tokenizer would be; fetching it takes a network.
+
+
+def words(vocab_size, length, bos_id, eos_id, mask_id=None):
+    """What a model and its objectives are told of a tokenizer."""
+    return SimpleNamespace(
+        vocab_size=vocab_size,
+        length=length,
+        bos_id=bos_id,
+        eos_id=eos_id,
+        mask_id=mask_id,
+        pad_id=0,
+    )
+
+
 TOKENIZERS = {
-    "openai/clip": SimpleNamespace(vocab_size=49_408, length=77, eos_id=49_407),
-    "google/siglip": SimpleNamespace(vocab_size=32_000, length=64, eos_id=1),
-    "google-bert/bert": SimpleNamespace(vocab_size=30_522, length=64, eos_id=102),
+    "openai/clip": words(49_408, 77, 49_406, 49_407),
+    "google/siglip": words(32_000, 64, None, 1),
+    "google-bert/bert": words(30_522, 64, 101, 102, 103),
 }
 
 
@@ -166,7 +180,7 @@ def test_a_dataset_has_what_its_kind_needs(name):
     kind = parameters_of(SOURCES[block.kind])
     chosen = build.keywords(block, "kind")
     assert {key for key, value in chosen.items() if value is not None} <= set(kind)
-    assert set(build.settings(build.resolved(DATASETS[name]))) == {
+    assert set(build.settings(defaults.resolved(DATASETS[name]))) == {
         f"data.{key}" for key in block
     }
     with pytest.raises(AttributeError, match="kind"):

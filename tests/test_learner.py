@@ -17,7 +17,7 @@ from vlp_jax.training.state import variables_of
 class Words:
     """Nothing else of a tokenizer is used."""
 
-    vocab_size, length, eos_id = 300, 8, 3
+    vocab_size, length, bos_id, eos_id, pad_id, mask_id = 300, 8, 2, 3, 0, 1
 
 
 def learner(devices: int = 8, **settings) -> Learner:

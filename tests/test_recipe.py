@@ -8,7 +8,6 @@ from tests.recipes import pretraining
 from vlp_jax import recipe
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
-from vlp_jax.models import IMAGE_TOWERS
 
 
 def test_every_keyword_of_every_kind_can_be_set():
@@ -97,7 +96,7 @@ def test_a_block_has_what_was_chosen():
 
 
 def test_a_tower_has_a_size_beside_its_keywords():
-    found = recipe.tower(IMAGE_TOWERS, "vit")
+    found = recipe.part("image", "vit")
     assert (found.kind, found.size, found.get_type("size")) == ("vit", None, str)
     assert "vocab_size" not in found  # comes from the tokenizer
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.recipes import pretraining
-from vlp_jax import build
+from vlp_jax import defaults
 from vlp_jax.checkpoint import description
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.resuming import Previous, changed_data, changed_settings
@@ -16,7 +16,7 @@ def resolved(**changed) -> dict:
     """A training config as a checkpoint has it, dotted settings changed ('a__b')."""
     sizes = {"model__image__size": "S/16", "model__text__size": "S"}
     config = pretraining(**{"data__train__kind": "digit_scenes", **sizes, **changed})
-    return json.loads(build.resolved(config).to_json_best_effort())
+    return json.loads(defaults.resolved(config).to_json_best_effort())
 
 
 BEFORE = resolved()

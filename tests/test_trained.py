@@ -9,7 +9,7 @@ import pytest
 
 from tests.recipes import pretraining, tiny
 from tests.saved_runs import saved
-from vlp_jax import build, trained
+from vlp_jax import defaults, trained
 from vlp_jax.checkpoint.steps import step_folder
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
@@ -28,7 +28,7 @@ def before(tmp_path_factory):
 
 def test_a_config_comes_with_the_checkpoint(before):
     workdir, run, _ = before
-    expected = json.loads(build.resolved(run.config).to_json_best_effort())
+    expected = json.loads(defaults.resolved(run.config).to_json_best_effort())
     expected["tokenizer"]["canonicalise"] = run.tokenizer.canonicalise
     for path in (workdir, step_folder(workdir, 5)):
         assert trained.checkpoint_config(path).to_dict() == expected
@@ -101,7 +101,7 @@ def test_a_checkpoint_trained_with_cudnn_is_looked_at_with_xla():
     chosen = pretraining()
     chosen.model.image.update(size="B/16", attention="cudnn")
     chosen.model.text.size = "B"
-    looked_at = trained.for_any_machine(build.resolved(chosen))
+    looked_at = trained.for_any_machine(defaults.resolved(chosen))
     assert looked_at.model.image.attention == looked_at.model.text.attention == "xla"
     assert looked_at.model.image.width == 768
     assert trained.for_any_machine(pretraining()).model.image.attention is None
@@ -114,7 +114,7 @@ def described(capsys, initial, config, **lists) -> list[str]:
     """The lines that say what is taken, one blank after the other made one."""
     empty = {name: [] for name in ("loaded", "missing", "unexpected", "wrong_shape")}
     found = Match(**{"resized": {}, **empty, **lists})
-    trained.describe_initial(initial, found, build.resolved(config))
+    trained.describe_initial(initial, found, defaults.resolved(config))
     return [
         re.sub(r"\s+", " ", x).strip() for x in capsys.readouterr().out.splitlines()
     ]

@@ -5,7 +5,6 @@ and evaluation meet. runs.py puts these objects together.
 """
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from ml_collections import ConfigDict
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import call, lookup, parameters_of
-from vlp_jax.core.types import Evaluator, Source
+from vlp_jax.core.types import STREAMS, Evaluator, Source
 from vlp_jax.data.captions import spread_captions
 from vlp_jax.data.lengths import check_lengths
 from vlp_jax.data.sources import SOURCES
@@ -25,13 +24,11 @@ from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.data.transforms.crop import RandomResizedCrop, WholePicture
 from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.evaluation import EVALUATORS
-from vlp_jax.models import IMAGE_TOWERS, SIZES, TEXT_TOWERS
-from vlp_jax.models.vlm import TwoTower
+from vlp_jax.models import MODELS, PARTS, SIZES
+from vlp_jax.models.outputs import check_outputs
 from vlp_jax.objectives import OBJECTIVES
 from vlp_jax.objectives.mixture import Mixture
 from vlp_jax.parallel.mesh import MeshSpec
-from vlp_jax.training.optimizer import OPTIMIZERS
-from vlp_jax.training.schedules import learning_rate
 from vlp_jax.transfer.freezing import check_statistics, trainable
 from vlp_jax.transfer.initialise import InitialWeights
 
@@ -86,41 +83,53 @@ def make_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
 
 
 def make_model(
-    config: ConfigDict, preprocessing: Preprocessing, tokenizer: Tokenizer
-) -> TwoTower:
-    towers = {
-        "image": _tower(
-            IMAGE_TOWERS,
-            config.model.image,
-            "image",
-            image_size=preprocessing.image_size,
-        ),
-        "text": _tower(
-            TEXT_TOWERS,
-            config.model.text,
-            "text",
-            vocab_size=tokenizer.vocab_size,
-            length=tokenizer.length,
-            eos_id=tokenizer.eos_id,
-        ),
-    }
-    given = towers | {
+    config: ConfigDict,
+    preprocessing: Preprocessing,
+    tokenizer: Tokenizer,
+    answers: int = 0,
+) -> nn.Module:
+    """The model, of the parts that its kind has; `answers`: classes of a question's."""
+    given = of_tokenizer(tokenizer) | {
+        "image_size": preprocessing.image_size,
         "image_mean": preprocessing.mean,
         "image_std": preprocessing.std,
+        "answers": answers,
     }
-    return call(TwoTower, keywords(config.model), "model", **given)
+    builder = model_of(config)
+    wanted = parameters_of(builder)
+    for name, table in PARTS.items():
+        optional = name in wanted and wanted[name].default is None
+        if name in wanted and not (optional and config.model[name].kind is None):
+            given[name] = _part(table, config.model[name], name, given)
+    chosen = keywords(config.model, "kind")
+    return call(builder, chosen, f"model of kind {kind_of(config)!r}", **given)
 
 
-def _tower(table, block: ConfigDict, name: str, **given) -> nn.Module:
+def of_tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What models and objectives are told of the tokens."""
+    names = ("vocab_size", "length", "bos_id", "eos_id", "pad_id", "mask_id")
+    return {name: getattr(tokenizer, name) for name in names}
+
+
+def kind_of(config: ConfigDict) -> str:
+    """config.model.kind; checkpoints older than the choice have two towers."""
+    return config.model.get("kind") or "two_tower"
+
+
+def model_of(config: ConfigDict) -> Callable[..., nn.Module]:
+    return lookup(MODELS, kind_of(config), "model.kind")
+
+
+def _part(table, block: ConfigDict, name: str, given: dict[str, Any]) -> nn.Module:
     """A tower: the settings its `size` stands for, then those given one by one."""
     what = f"model.{name}"
     builder = lookup(table, block.kind or "", f"{what}.kind")
     chosen = {k: v for k, v in keywords(block, "kind", "size").items() if v is not None}
     name = f"{what} of kind {block.kind!r}"
-    return call(builder, _sized(block) | chosen, name, **given)
+    return call(builder, sized(block) | chosen, name, **given)
 
 
-def _sized(block: ConfigDict) -> dict[str, Any]:
+def sized(block: ConfigDict) -> dict[str, Any]:
     """The settings that a tower's `size` stands for; none without one."""
     if block.get("kind") not in SIZES or block.size is None:
         return {}
@@ -128,12 +137,12 @@ def _sized(block: ConfigDict) -> dict[str, Any]:
 
 
 def make_text_lengths(
-    config: ConfigDict, model: TwoTower, tokenizer: Tokenizer
+    config: ConfigDict, model: nn.Module, tokenizer: Tokenizer
 ) -> tuple[int, ...] | None:
     """The lengths that the texts of a batch are cut to; None: they stay as they are."""
     if config.data.text_lengths is None:
         return None
-    if model.text.pool == "last":
+    if getattr(model.text, "pool", None) == "last":
         raise ConfigError(
             "data.text_lengths cuts padding, but this text tower reads the last "
             "position (model.text.pool = 'last'), padding or not; leave it out"
@@ -141,14 +150,20 @@ def make_text_lengths(
     return check_lengths(config.data.text_lengths, tokenizer.length)
 
 
-def make_objective(config: ConfigDict, mesh: jax.sharding.Mesh) -> Mixture:
+def make_objective(
+    config: ConfigDict, mesh: jax.sharding.Mesh, tokenizer: Tokenizer
+) -> Mixture:
+    given = of_tokenizer(tokenizer) | {
+        "mesh": mesh,
+        "embedding_width": config.model.embedding_size,
+    }
     objectives, weights = {}, {}
     for name, block in config.objectives.items():
         builder = lookup(OBJECTIVES, name, "objective")
         weights[name] = block.weight
-        objectives[name] = call(
-            builder, keywords(block, "weight"), f"objectives.{name}", mesh=mesh
-        )
+        if block.weight:
+            chosen = keywords(block, "weight")
+            objectives[name] = call(builder, chosen, f"objectives.{name}", **given)
     if not any(weights.values()):
         raise ConfigError(
             "every objective has weight 0, so there is nothing to learn; set one, for "
@@ -157,7 +172,9 @@ def make_objective(config: ConfigDict, mesh: jax.sharding.Mesh) -> Mixture:
     return Mixture(objectives, weights)
 
 
-def check_needs(config: ConfigDict, objective: Mixture) -> None:
+def check_needs(
+    config: ConfigDict, objective: Mixture, model: nn.Module, init: Callable
+) -> None:
     """ConfigError where an objective needs what the model is not set to have."""
     wanted = {need.name for need in objective.needs}
     if "logit_bias" in wanted and config.model.logit_bias_init is None:
@@ -165,6 +182,8 @@ def check_needs(config: ConfigDict, objective: Mixture) -> None:
             "objectives.sigmoid needs a bias; set --config.model.logit_bias_init=-10 "
             "(and logit_scale_init=2.3026), as SigLIP does"
         )
+    own = jax.eval_shape(init, jax.random.key(0))["params"]
+    check_outputs(model, objective.derived, objective.needs, {"": own, **STREAMS})
 
 
 def make_evaluators(block: ConfigDict) -> dict[str, Evaluator]:
@@ -219,7 +238,7 @@ def make_mesh(config: ConfigDict, devices=None) -> jax.sharding.Mesh:
     return call(MeshSpec, keywords(config.mesh), "mesh").make(devices)
 
 
-def init_function(model: TwoTower, image_size: int, length: int):
+def init_function(model: nn.Module, image_size: int, length: int):
     """key -> fresh variables of the model."""
     images = jnp.zeros((1, image_size, image_size, 3), jnp.uint8)
     tokens = jnp.zeros((1, length), jnp.int32)
@@ -244,52 +263,3 @@ def make_initial_weights(config: ConfigDict) -> InitialWeights | None:
     if all(value is None for value in given.values()):
         return None
     return call(InitialWeights, given, "initialise")
-
-
-def resolved(config: ConfigDict) -> ConfigDict:
-    """A copy in which what was not given has the value that its builder gives it.
-
-    Takes the config of a training run, an evaluation or a dataset. Checkpoints keep
-    the copy: a default that changes later does not change them.
-    """
-    config = config.copy_and_resolve_references()
-    if "objectives" not in config:
-        return _resolve_evaluation(config)
-    _resolve_evaluation(config.evaluation)
-    for block in (config.data.train, *config.data.mixture.values()):
-        _fill(block, SOURCES.get(block.kind))
-    if config.data.crop.scale is not None:
-        _fill(config.data.crop, RandomResizedCrop)
-    _fill(config.preprocessing, Preprocessing)
-    _fill(config.model, TwoTower)
-    _fill(config.model.image, IMAGE_TOWERS.get(config.model.image.kind))
-    _fill(config.model.text, TEXT_TOWERS.get(config.model.text.kind))
-    for name, block in config.objectives.items():
-        _fill(block, lookup(OBJECTIVES, name, "objective"))
-    _fill(config.optimizer, OPTIMIZERS.get(config.optimizer.kind))
-    _fill(config.learning_rate, learning_rate)
-    _fill(config.mesh, MeshSpec)
-    if config.initialise.checkpoint is not None:
-        _fill(config.initialise, InitialWeights)
-    return config
-
-
-def _resolve_evaluation(config: ConfigDict) -> ConfigDict:
-    evaluators = config.get("evaluators", {}).values()
-    for owner in (config, *evaluators):
-        for data in (owner[key] for key in ("data", "train") if key in owner):
-            _fill(data, SOURCES.get(data.kind))
-    for block in evaluators:
-        _fill(block, EVALUATORS.get(block.kind))
-    return config
-
-
-def _fill(block: ConfigDict, builder: Callable | None) -> None:
-    """Sets what a block leaves open to the defaults of its builder, if it has one."""
-    if builder is None:
-        return
-    sized = _sized(block)
-    for key, parameter in parameters_of(builder).items():
-        default = sized.get(key, parameter.default)
-        if default is not inspect.Parameter.empty and block.get(key, "") is None:
-            block[key] = default

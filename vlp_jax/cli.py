@@ -73,9 +73,9 @@ def get_config(
 
 
 def _recipe_defaults(config: ConfigDict) -> dict:
-    from vlp_jax import build
+    from vlp_jax import build, defaults
 
-    return build.settings(build.resolved(config))
+    return build.settings(defaults.resolved(config))
 
 
 def _print_settings(flag: str, config: ConfigDict, defaults: dict) -> None:

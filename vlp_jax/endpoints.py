@@ -187,7 +187,7 @@ def _write_programs(folder: Path, model: Portable) -> None:
             trees.apart(tree, shapes), *x, method=method
         )
 
-    encoders = encode("encode_image"), encode("encode_text")
+    encoders = encode("image_embedding"), encode("text_embedding")
     with _whole(folder) as half:
         programs.write(half, model.description, model.parameters, *encoders)
         save_standalone(model.tokenizer, half, sees_mask=True)

@@ -37,7 +37,7 @@ class Learner:
       config: of a training run.
       mesh: the devices of the run.
       preprocessing: gives the image size.
-      tokenizer: gives vocab_size, length and eos_id; nothing else of it is used.
+      tokenizer: gives vocab_size, length and the ids of special tokens.
     """
 
     def __init__(
@@ -55,8 +55,7 @@ class Learner:
             "learning_rate",
             total_steps=config.steps,
         )
-        self.objective = build.make_objective(config, mesh)
-        build.check_needs(config, self.objective)
+        self.objective = build.make_objective(config, mesh, tokenizer)
         self.bounds = build.make_bounds(config)
         self.model = build.make_model(config, preprocessing, tokenizer)
         self.optimizer = build.pick(
@@ -65,14 +64,21 @@ class Learner:
         self._init = build.init_function(
             self.model, preprocessing.image_size, tokenizer.length
         )
+        build.check_needs(config, self.objective, self.model, self._init)
         self.trains = build.make_trainable(config, self._init)
+        # Of the averages that the state keeps; an objective may ask for the second.
+        kept = {
+            "ema": config.ema_decay is not None,
+            "momentum": self.objective.needs_momentum,
+        }
+        self.decays = {name: config[f"{name}_decay"] for name in kept if kept[name]}
 
     def _make(self, values: Mapping[str, jax.Array] | tuple = ()) -> TrainState:
         return make_state(
             with_values(self._init, dict(values)),
             self.optimizer,
             self.objective.initial_state(),
-            self.config.ema_decay is not None,
+            self.decays,
             self.config.seed,
             self.trains,
         )
@@ -91,7 +97,7 @@ class Learner:
         Called and lowered under `jax.set_mesh(mesh)`.
         """
         compute = accumulated(
-            compute_outputs(self.model),
+            compute_outputs(self.model, self.objective.derived),
             self.config.accumulation,
             batch_devices(self.mesh),
         )
@@ -101,6 +107,6 @@ class Learner:
             self.optimizer,
             seed=self.config.seed,
             bounds=self.bounds,
-            ema_decay=self.config.ema_decay,
+            decays=self.decays,
         )
         return jit_update(step, state)

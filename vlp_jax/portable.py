@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vlp_jax import build, recipe
+from vlp_jax import build, defaults, recipe
 from vlp_jax.checkpoint.storage import restore_parameters, saved_parameters
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
@@ -118,7 +118,7 @@ def from_settings(
     config.preprocessing.update(dict(preprocessing))
     config.tokenizer.length = tokenizer.length
     config.tokenizer.canonicalise = tokenizer.canonicalise
-    found = Portable(name, build.resolved(config), tokenizer, parameters)
+    found = Portable(name, defaults.resolved(config), tokenizer, parameters)
     found.check()
     return found
 

@@ -19,8 +19,7 @@ from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.transforms.crop import RandomResizedCrop
 from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.evaluation import EVALUATORS
-from vlp_jax.models import IMAGE_TOWERS, TEXT_TOWERS
-from vlp_jax.models.vlm import TwoTower
+from vlp_jax.models import MODELS, PARTS
 from vlp_jax.objectives import OBJECTIVES
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.training.optimizer import OPTIMIZERS
@@ -32,13 +31,17 @@ GIVEN = (
     "mesh",
     "source",
     "train",
-    "image",
-    "text",
+    *PARTS,
     "image_mean",
     "image_std",
+    "answers",
+    "embedding_width",
     "vocab_size",
     "length",
+    "bos_id",
     "eos_id",
+    "pad_id",
+    "mask_id",
     "learning_rate",
     "total_steps",
 )
@@ -74,9 +77,9 @@ def block(table: Mapping[str, Callable], kind: str | None, **chosen: Any) -> Con
     return config
 
 
-def tower(table: Mapping[str, Callable], kind: str) -> ConfigDict:
-    """Settings of a tower; `size` names a set of them (models/sizes.py)."""
-    config = block(table, kind)
+def part(name: str, kind: str | None = None) -> ConfigDict:
+    """Settings of a part of a model; `size` names a set of them (models/sizes.py)."""
+    config = block(PARTS[name], kind)
     config.size = not_given(str)
     return config
 
@@ -190,11 +193,10 @@ def pretraining() -> ConfigDict:
         "length": 77,
         "canonicalise": not_given(str),
     }
-    config.model = {
-        **keywords({"two_tower": TwoTower}),
-        "image": tower(IMAGE_TOWERS, "vit"),
-        "text": tower(TEXT_TOWERS, "transformer"),
-    }
+    config.model = block(MODELS, "two_tower")
+    kinds = {"image": "vit", "text": "transformer"}
+    for name in PARTS:
+        config.model[name] = part(name, kinds.get(name))
     del config.model.image.image_size  # it is preprocessing.image_size
     config.objectives = {
         name: {"weight": 0.0, **keywords({name: builder})}
@@ -204,6 +206,7 @@ def pretraining() -> ConfigDict:
     config.learning_rate = keywords({"schedule": learning_rate})
     config.bounds = {"logit_scale": (0.0, 4.6051702)}  # 1 <= s <= 100, as CLIP
     config.ema_decay = not_given(float)
+    config.momentum_decay = 0.995  # of the parameters that some objectives learn from
     config.trainable = not_given(tuple)  # patterns of parameter paths; None: all train
     config.initialise = keywords({"initialise": InitialWeights})
     config.mesh = keywords({"mesh": MeshSpec})

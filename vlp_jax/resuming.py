@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from vlp_jax import build, recipe
+from vlp_jax import build, defaults, recipe
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.steps import (
     newest_good,
@@ -102,7 +102,7 @@ def changed_settings(before: Mapping, now: Mapping) -> tuple[list[str], list[str
     not have counts only where it is not at its default, one that is gone does not.
     """
     before, now = (build.settings(ConfigDict(config)) for config in (before, now))
-    default = json.loads(build.resolved(recipe.pretraining()).to_json_best_effort())
+    default = json.loads(defaults.resolved(recipe.pretraining()).to_json_best_effort())
     default = build.settings(ConfigDict(default))
     free, refused = [], []
     for path in sorted(before.keys() | now.keys()):

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from vlp_jax import build
+from vlp_jax import build, defaults
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.steps import kept_step, step_folder
 from vlp_jax.checkpoint.storage import CheckpointStore, restore
@@ -125,7 +125,7 @@ class TrainingRun:
             return state_from(items, self.learner.trains)
         if self.initial:
             values, found = self.initial.read(trees.union(variables_of(shapes)))
-            describe_initial(self.initial, found, build.resolved(self.config))
+            describe_initial(self.initial, found, defaults.resolved(self.config))
         return self.learner.fresh_state(values)
 
     def roll_back(self, checkpoint: int, step: int) -> TrainState:
@@ -230,7 +230,7 @@ class TrainingRun:
 
     def _resolved_config(self) -> dict:
         """The config as plain JSON values, every default written out."""
-        config = build.resolved(self.config)
+        config = defaults.resolved(self.config)
         config.tokenizer.canonicalise = self.tokenizer.canonicalise
         return json.loads(config.to_json_best_effort())
 

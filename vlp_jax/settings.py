@@ -35,6 +35,7 @@ def check_settings(config: ConfigDict) -> None:
     check_range("evaluation.every", config.evaluation.every, 0)
     check_range("evaluation.batch_size", config.evaluation.batch_size, 1)
     check_range("ema_decay", config.ema_decay, 0, 1)
+    check_range("momentum_decay", config.momentum_decay, 0, 1)
     lookup(WEIGHTS, config.evaluation.weights, "evaluation.weights")
     if config.evaluation.weights == "ema" and config.ema_decay is None:
         raise ConfigError(

@@ -61,7 +61,7 @@ class Step:
             init_function(model, task["image_size"], LENGTH),
             optimizer,
             mixture.initial_state(),
-            keep_ema=False,
+            averages=(),
             seed=0,
         )
         self.state = create_sharded(make, self.mesh)
@@ -77,7 +77,7 @@ class Step:
             compute_outputs(model), task["parts"], batch_devices(self.mesh)
         )
         bounds = {"logit_scale": (0.0, 4.6051702)}
-        step = make_train_step(compute, mixture, optimizer, 0, bounds, None)
+        step = make_train_step(compute, mixture, optimizer, 0, bounds, {})
         with jax.set_mesh(self.mesh):
             step = jit_update(step, self.state)
             self.step = step.lower(self.state, self.batch).compile()

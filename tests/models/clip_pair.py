@@ -113,8 +113,8 @@ def pictures(rows=6):
 def our_outputs(params, model, image, ids, mask):
     """What HF's forward with return_loss gives, under HF's names."""
     variables = {"params": params}
-    image = model.apply(variables, image, method="encode_image")
-    text = model.apply(variables, ids, mask, method="encode_text")
+    image = model.apply(variables, image, method="image_embedding")
+    text = model.apply(variables, ids, mask, method="text_embedding")
     logit_scale = params["logit_scale"]
     rows = jnp.arange(len(image))
     total = dense_softmax(image, text, logit_scale, rows >= 0, rows)

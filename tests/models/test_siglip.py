@@ -12,7 +12,7 @@ from tests.models.comparison import error
 
 
 def encode_text(model, ids, mask=None):
-    encode = jax.jit(functools.partial(model.apply, method="encode_text"))
+    encode = jax.jit(functools.partial(model.apply, method="text_embedding"))
     return encode({"params": siglip_pair.weights()[1]}, ids, mask)
 
 

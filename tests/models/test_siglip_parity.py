@@ -18,8 +18,8 @@ def sigmoid_loss(logits):
 def our_outputs(params, model, image, ids, mask):
     """What HF's forward with return_loss gives, under HF's names."""
     variables = {"params": params}
-    image = model.apply(variables, image, method="encode_image")
-    text = model.apply(variables, ids, mask, method="encode_text")
+    image = model.apply(variables, image, method="image_embedding")
+    text = model.apply(variables, ids, mask, method="text_embedding")
     logits = jnp.exp(params["logit_scale"]) * image @ text.T + params["logit_bias"]
     return sigmoid_loss(logits), {
         "image_embeds": image,

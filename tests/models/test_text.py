@@ -29,7 +29,7 @@ def captions():
 
 def encode_text(eos_id, ids, mask=None):
     model = clip_pair.our_model("gelu", eos_id)
-    encode = jax.jit(functools.partial(model.apply, method="encode_text"))
+    encode = jax.jit(functools.partial(model.apply, method="text_embedding"))
     return encode(some_variables(), ids, mask)
 
 

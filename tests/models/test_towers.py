@@ -154,7 +154,7 @@ def test_a_train_step_drops_patches_and_the_step_decides_which():
         )[0][need]
     )
     first, second = compute(jax.random.key(0)), compute(jax.random.key(1))
-    encode = jax.jit(functools.partial(model.apply, method="encode_image"))
+    encode = jax.jit(functools.partial(model.apply, method="image_embedding"))
     whole = encode(params, images)
     for pair in ((first, second), (first, whole)):
         assert np.abs(pair[0] - pair[1]).max() > 1e-3

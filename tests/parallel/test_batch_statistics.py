@@ -68,7 +68,9 @@ def train(sizes, layout=LAYOUT, parts=1, steps=STEPS):
     mixture = Mixture({"contrastive": Contrastive(mesh)}, {"contrastive": 1})
     state = jax.device_put(first_state(), tree_shardings(first_state(), mesh, layout))
     compute = accumulated(compute_outputs(MODEL), parts, batch_devices(mesh))
-    step = jit_update(make_train_step(compute, mixture, SGD, 0, {}, 0.9), state)
+    step = jit_update(
+        make_train_step(compute, mixture, SGD, 0, {}, {"ema": 0.9}), state
+    )
     losses, first = [], None
     with jax.set_mesh(mesh):
         for i in range(steps):
@@ -127,7 +129,7 @@ def test_every_micro_batch_has_its_own_statistics():
     live = {"params": first_state().params, **first_state().variables}
     images = batch_of(0, BATCH)["pairs"]["image"]
     encode = jax.jit(
-        functools.partial(MODEL.apply, method="encode_image", mutable=[STATISTICS])
+        functools.partial(MODEL.apply, method="image_embedding", mutable=[STATISTICS])
     )
     for part in np.split(images, 2):
         live |= encode(live, part)[1]

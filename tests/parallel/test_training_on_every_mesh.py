@@ -42,7 +42,9 @@ def train(sizes, layout=LAYOUT):
     )
     state = jax.device_put(first_state(), tree_shardings(first_state(), mesh, layout))
     compute, bounds = compute_outputs(tiny_model()), {"logit_scale": (0.0, 4.6051702)}
-    step = jit_update(make_train_step(compute, mixture, SGD, 0, bounds, 0.9), state)
+    step = jit_update(
+        make_train_step(compute, mixture, SGD, 0, bounds, {"ema": 0.9}), state
+    )
     losses, gradients = [], None
     with jax.set_mesh(mesh):
         for i in range(STEPS):

@@ -41,7 +41,7 @@ def tiny_init(**settings):
 
 def make_tiny_state():
     """Its state under descent with momentum, with a moving average."""
-    return make_state(tiny_init(), SGD, {"contrastive": ()}, keep_ema=True, seed=0)
+    return make_state(tiny_init(), SGD, {"contrastive": ()}, averages=("ema",), seed=0)
 
 
 def batch_of(step, size):

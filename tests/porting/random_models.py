@@ -1,7 +1,7 @@
 """Models outside of any format with random weights, large enough to matter."""
 
 from tests.models.resnet_pair import drawn
-from vlp_jax import build, proof, recipe
+from vlp_jax import defaults, proof, recipe
 from vlp_jax.core import trees
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.portable import Portable
@@ -32,7 +32,7 @@ def random_model(
     settings.preprocessing.update(image_size=image_size, resize=resize)
     settings.tokenizer.length = LENGTH
     settings.name = "random"
-    config = build.resolved(settings)
+    config = defaults.resolved(settings)
     shapes = Portable("random", config, words, {}).shapes()
     weights = drawn(trees.flatten(trees.union(shapes)))
     found = Portable("random", config, words, weights)

@@ -34,12 +34,12 @@ def step_and_state(objective, devices, parts):
         tiny_init(**settings),
         optimizer,
         mixture.initial_state(),
-        keep_ema=False,
+        averages=(),
         seed=0,
     )
     compute = compute_outputs(tiny_model(**settings))
     compute = accumulated(compute, parts, batch_devices(mesh))
-    step = make_train_step(compute, mixture, optimizer, 0, {}, None)
+    step = make_train_step(compute, mixture, optimizer, 0, {}, {})
     return mesh, jax.jit(step), create_sharded(make, mesh)
 
 

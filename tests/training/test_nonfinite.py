@@ -92,7 +92,7 @@ def states(bad, without=(), mesh=None, devices=1, parts=1, layout=LAYOUT):
     )
     optimizer = adamw(learning_rate(10, peak=0.01, warmup_steps=2))
     make = functools.partial(
-        make_state, init, optimizer, mixture.initial_state(), keep_ema=True, seed=0
+        make_state, init, optimizer, mixture.initial_state(), averages=("ema",), seed=0
     )
     state = create_sharded(make, mesh, layout)
     step = jit_update(
@@ -102,7 +102,7 @@ def states(bad, without=(), mesh=None, devices=1, parts=1, layout=LAYOUT):
             optimizer,
             seed=0,
             bounds={"logit_scale": (0.0, 4.6)},
-            ema_decay=0.9,
+            decays={"ema": 0.9},
         ),
         state,
     )

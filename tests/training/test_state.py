@@ -35,9 +35,9 @@ def init(key):
     }
 
 
-def fresh(keep_ema=True, seed=0, trains=None):
+def fresh(averages=("ema",), seed=0, trains=None):
     objectives = {"loss": {"calls": jnp.int32(7)}}
-    return make_state(init, optax.adam(0.1), objectives, keep_ema, seed, trains)
+    return make_state(init, optax.adam(0.1), objectives, averages, seed, trains)
 
 
 def not_image(path: str) -> bool:
@@ -63,7 +63,7 @@ def test_a_fresh_state_has_done_nothing():
     assert_same(state.variables, {"statistics": expected["statistics"]})
     assert state.frozen == {} and int(state.opt_state[0].count) == 0
     assert int(state.objective_state["loss"]["calls"]) == 7
-    assert fresh(keep_ema=False).ema == ()
+    assert fresh(averages=()).ema == ()
 
 
 def test_the_seed_decides_what_is_drawn():
@@ -96,15 +96,15 @@ def test_the_model_is_applied_with_params_or_with_their_average(trains):
 
 
 @pytest.mark.parametrize("trains", [None, not_image], ids=["all train", "some stay"])
-@pytest.mark.parametrize("keep_ema", [True, False])
-def test_a_checkpoint_gives_the_state_back(trains, keep_ema):
-    state = fresh(keep_ema, trains=trains)
+@pytest.mark.parametrize("averages", [(), ("ema",), ("ema", "momentum")])
+def test_a_checkpoint_gives_the_state_back(trains, averages):
+    state = fresh(averages, trains=trains)
     state = state.replace(step=jnp.int32(5), nonfinite=jnp.int32(2))
     items = items_of(state)
-    assert set(items) == {"model", "training", *(["ema"] if keep_ema else [])}
+    assert set(items) == {"model", "training", *averages}
     # Whatever trains, a checkpoint holds all parameters under the names of the model.
     assert paths(items["model"]) == paths(init(jax.random.key(0)))
-    if keep_ema:
+    if averages:
         expected = init(jax.random.key(0))
         assert paths(items["ema"]) == paths(expected["params"]) | {"mean"}
     training = items["training"]

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -42,15 +43,13 @@ def parabola(centre):
     return compute, Objective()
 
 
-def walk(centre, start, steps, rate=0.1, bounds=None, ema_decay=None):
+def walk(centre, start, steps, rate=0.1, bounds=None, decays=MappingProxyType({})):
     """The state after each step of plain descent on a parabola."""
     optimizer = optax.sgd(rate)
-    step = make_train_step(
-        *parabola(centre), optimizer, 0, bounds or {}, ema_decay=ema_decay
-    )
+    step = make_train_step(*parabola(centre), optimizer, 0, bounds or {}, decays)
     step = jax.jit(step)
     params = {"params": {"logit_scale": jnp.float32(start)}}
-    state = make_state(lambda key: params, optimizer, {}, ema_decay is not None, 0)
+    state = make_state(lambda key: params, optimizer, {}, decays, 0)
     states = [state]
     for _ in range(steps):
         state, metrics = step(state, {})
@@ -85,7 +84,7 @@ def test_moving_average_is_the_closed_form():
     """a_n = d_n a_(n-1) + (1 - d_n) p_n with d_n = min(d, n / (9 + n)), p_n clamped."""
     decay = 0.3
     bounds = {"logit_scale": (0.0, 4.0)}
-    states, _ = walk(9.0, 3.0, 6, bounds=bounds, ema_decay=decay)
+    states, _ = walk(9.0, 3.0, 6, bounds=bounds, decays={"ema": decay})
     values = [float(s.params["logit_scale"]) for s in states]
     assert values[-1] == 4.0
     expected = values[0]
@@ -108,12 +107,12 @@ def test_statistics_move_with_the_step_and_are_averaged_too():
         }
 
     optimizer = optax.sgd(0.1)
-    step = jax.jit(make_train_step(counting, objective, optimizer, 0, {}, 0.3))
+    step = jax.jit(make_train_step(counting, objective, optimizer, 0, {}, {"ema": 0.3}))
     first = {
         "params": {"logit_scale": jnp.float32(3.0)},
         "statistics": {"seen": jnp.float32(0.0)},
     }
-    state = make_state(lambda key: first, optimizer, {}, True, 0)
+    state = make_state(lambda key: first, optimizer, {}, ("ema",), 0)
     expected = 0.0
     for n in range(1, 5):
         state, _ = step(state, {})
@@ -145,10 +144,10 @@ def test_one_batch_can_be_learned_by_heart():
         model.init, images=jnp.asarray(images), tokens=jnp.asarray(tokens)
     )
     make = functools.partial(
-        make_state, init, optimizer, mixture.initial_state(), keep_ema=False, seed=0
+        make_state, init, optimizer, mixture.initial_state(), averages=(), seed=0
     )
     bounds = {"logit_scale": (0.0, LARGEST)}
-    step = make_train_step(compute_outputs(model), mixture, optimizer, 0, bounds, None)
+    step = make_train_step(compute_outputs(model), mixture, optimizer, 0, bounds, {})
     state, losses = create_sharded(make, mesh), []
     step = jit_update(step, state)
     for _ in range(60):

@@ -40,7 +40,7 @@ from vlp_jax.parallel import hosts
 from vlp_jax.parallel.agreement import decided
 
 WEIGHTS = dict.fromkeys(("model", "ema"))  # items that a model can be run with
-ITEMS = ("model", "ema", "training")
+ITEMS = ("model", "ema", "momentum", "training")
 ADVICE = ". Use the settings that it was saved with, or another workdir"
 
 

@@ -1,12 +1,18 @@
 """The contracts between the parts. Everything else meets in build.py.
 
-Batch: {stream: {key: array}}. A stream is one kind of supervision (`pairs`); its
-arrays share their first axis, the global batch B:
-  image        uint8   [B, H, W, 3]  RGB, normalised on the device
-  text_tokens  int32   [B, L]
-  text_mask    bool    [B, L]        True where a token is not padding
-  valid        bool    [B]           False for rows that only fill up a batch
-  sample_id    int32   [B]           index of the sample within its source
+Batch: {stream: {key: array}}. A stream is one kind of supervision: `pairs` of a
+picture and a caption, `questions` about a picture. Its arrays share their first axis,
+the global batch B of the stream:
+  image          uint8   [B, H, W, 3]  RGB, normalised on the device
+  text_tokens    int32   [B, L]        the caption, or the question
+  text_mask      bool    [B, L]        True where a token is not padding
+  valid          bool    [B]           False for rows that only fill up a batch
+  sample_id      int32   [B]           index of the sample within its source
+and those of `questions` also
+  answer_tokens  int32   [B, A]        one of the answers
+  answer_mask    bool    [B, A]
+  answer_labels  int32   [B, 10]       answers that are classes; -1: none
+  answer_scores  float32 [B, 10]       how right each of them is, in 0..1
 """
 
 import dataclasses
@@ -18,6 +24,15 @@ import numpy as np
 
 PyTree = Any
 Batch = dict[str, dict[str, jax.Array]]
+
+_OF_ANY_STREAM = ("image", "text_tokens", "text_mask", "valid", "sample_id")
+STREAMS = {
+    "pairs": _OF_ANY_STREAM,
+    "questions": (
+        *_OF_ANY_STREAM,
+        *("answer_tokens", "answer_mask", "answer_labels", "answer_scores"),
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +100,8 @@ class Source(Protocol):
 class Need:
     """A value an objective asks for: a model output or an array of the batch.
 
-    `parameters` names the weights it is computed under ('live', later 'momentum').
+    `parameters` names the weights it is computed under: 'live' or 'momentum', the
+    moving average that the train state keeps where an objective asks for it.
     """
 
     name: str
@@ -94,6 +110,8 @@ class Need:
 
 
 Outputs = Mapping[Need, jax.Array]
+# {name: function}; its parameters name what the value is derived from, and `key`
+Derived = Mapping[str, Callable[..., Any]] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +134,10 @@ class Objective(Protocol):
     `scope` is 'global' when the objective must see the whole batch at once (its
     negatives are the batch) and 'micro' when it may be summed over micro-batches. So
     far accumulation pools the outputs for both, which is right for both.
+
+    An attribute `derived` may hold values that the model is to be given: a function
+    each, whose parameters name what it is computed from. Of them, and of outputs, a
+    micro-batch makes its own.
     """
 
     needs: tuple[Need, ...]

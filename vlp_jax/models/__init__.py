@@ -1,4 +1,7 @@
-"""Towers by name. To add one, write models/<name>.py and a line here."""
+"""Models and their parts by name: to add one, write models/<name>.py and a line here.
+
+A model has the parts that its fields name.
+"""
 
 from vlp_jax.models import sizes
 from vlp_jax.models.bert import Bert, Roberta
@@ -8,7 +11,9 @@ from vlp_jax.models.resnet import ResNet
 from vlp_jax.models.siglip import SiglipText, SiglipViT
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import PlainViT, ViT
+from vlp_jax.models.vlm import TwoTower
 
+MODELS = {"two_tower": TwoTower}
 IMAGE_TOWERS = {
     "vit": ViT,
     "plain_vit": PlainViT,
@@ -23,8 +28,16 @@ TEXT_TOWERS = {
     "roberta": Roberta,
     "gpt2": Gpt2,
 }
+FUSIONS: dict[str, type] = {}
+DECODERS: dict[str, type] = {}
+PARTS = {
+    "image": IMAGE_TOWERS,
+    "text": TEXT_TOWERS,
+    "fusion": FUSIONS,
+    "decoder": DECODERS,
+}
 
-# What a tower's `size` stands for.
+# What the `size` of a part stands for.
 SIZES = {
     "vit": sizes.vit,
     "siglip_vit": sizes.vit,

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from vlp_jax.core.errors import check_range
 from vlp_jax.core.types import PyTree
+from vlp_jax.models.outputs import inference
 from vlp_jax.parallel.mesh import batch_devices
 from vlp_jax.parallel.sharding import REPLICATED, place_batch
 
@@ -22,7 +23,7 @@ class ModelPredictor:
     gets all embeddings.
 
     Args:
-      model: a module with encode_image and encode_text.
+      model: a module with the outputs image_embedding and text_embedding.
       variables: its variables; `with_variables` swaps them without compiling again.
       prepare_image: picture (bytes, array or PIL) -> uint8 [S, S, 3]; raises BadSample.
       tokenize: texts -> (tokens int32 [n, L], mask bool [n, L]).
@@ -45,12 +46,10 @@ class ModelPredictor:
         devices = batch_devices(mesh)
         self.batch_size = -(-batch_size // devices) * devices
         everywhere = NamedSharding(mesh, REPLICATED)
-        self._image = jax.jit(
-            lambda v, x: model.apply(v, x, method="encode_image"),
-            out_shardings=everywhere,
-        )
+        image, text = (inference(model, f"{x}_embedding") for x in ("image", "text"))
+        self._image = jax.jit(lambda v, x: image(v, image=x), out_shardings=everywhere)
         self._text = jax.jit(
-            lambda v, x, m: model.apply(v, x, m, method="encode_text"),
+            lambda v, x, m: text(v, text_tokens=x, text_mask=m),
             out_shardings=everywhere,
         )
 

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.models.layers import Dense
+from vlp_jax.models.towers import normalised
 
 
 def l2_normalise(x: Float[Array, "... width"]) -> Float[Array, "... width"]:
@@ -83,30 +84,28 @@ class TwoTower(nn.Module):
                 f"{image}; it is {size}"
             )
 
-    def encode_image(
-        self, images: UInt8[Array, "batch height column 3"]
+    def image_embedding(
+        self, image: UInt8[Array, "batch height column 3"]
     ) -> Float[Array, "batch embedding"]:
         """L2-normalised float32 embeddings of RGB pictures."""
-        mean, std = jnp.array(self.image_mean), jnp.array(self.image_std)
-        pixels = (images.astype(jnp.float32) / 255 - mean) / std
-        pooled = self.image(pixels)
+        pooled = self.image(normalised(image, self.image_mean, self.image_std))
         if self.share_projection:
             pooled = self.shared_projection(pooled)
         elif self.project_image:
             pooled = self.image_projection(pooled)
         return l2_normalise(pooled)
 
-    def encode_text(
+    def text_embedding(
         self,
-        tokens: Int[Array, "batch token"],
-        mask: Bool[Array, "batch token"] | None = None,
+        text_tokens: Int[Array, "batch token"],
+        text_mask: Bool[Array, "batch token"] | None = None,
     ) -> Float[Array, "batch embedding"]:
         """L2-normalised float32 embeddings of tokenised texts."""
-        pooled = self.text(tokens, mask)
+        pooled = self.text(text_tokens, text_mask)
         if self.share_projection:
             return l2_normalise(self.shared_projection(pooled))
         return l2_normalise(self.text_projection(pooled))
 
     def __call__(self, images, tokens, mask=None):
         """Runs everything once; this is what initialises the parameters."""
-        return self.encode_image(images), self.encode_text(tokens, mask)
+        return self.image_embedding(images), self.text_embedding(tokens, mask)

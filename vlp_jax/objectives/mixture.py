@@ -1,11 +1,12 @@
 """Several objectives as one: the weighted sum of their losses."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Need, Objective, Outputs, PyTree
 
 
@@ -23,6 +24,26 @@ class Mixture:
     @property
     def needs(self) -> tuple[Need, ...]:
         return tuple(need for o in self.active.values() for need in o.needs)
+
+    @property
+    def derived(self) -> dict[str, Callable]:
+        """What the objectives derive for the model; one name is one function."""
+        found: dict[str, Callable] = {}
+        for name, objective in self.active.items():
+            own = getattr(objective, "derived", {})
+            twice = sorted(found.keys() & own.keys())
+            if twice:
+                raise ConfigError(
+                    f"objectives.{name} derives {', '.join(twice)}, and so does "
+                    f"another objective; give one of them weight 0"
+                )
+            found |= own
+        return found
+
+    @property
+    def needs_momentum(self) -> bool:
+        """Whether outputs are wanted under a moving average of the parameters."""
+        return any(need.parameters == "momentum" for need in self.needs)
 
     def describe(self, batch: int) -> dict[str, str]:
         """How each objective computes its loss, where it says so."""

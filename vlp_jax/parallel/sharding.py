@@ -43,8 +43,8 @@ class Layout:
 
 
 LAYOUT = Layout()
-# Optimizer state and moving average over all devices (ZeRO stage 1, arXiv:1910.02054).
-ZERO = Layout(spread=("^opt_state/", "^ema/"))
+# Optimizer state and moving averages over all devices (ZeRO stage 1, arXiv:1910.02054).
+ZERO = Layout(spread=("^opt_state/", "^ema/", "^momentum/"))
 
 
 def constrain(x: jax.Array, spec: P = BATCH) -> jax.Array:

@@ -74,7 +74,9 @@ class StepProgram:
         preprocessing = build.make_preprocessing(config)
         block = config.tokenizer
         tokenizer = SimpleNamespace(
-            vocab_size=block.vocab_size, length=block.length, eos_id=0
+            vocab_size=block.vocab_size,
+            length=block.length,
+            **dict.fromkeys(("bos_id", "eos_id", "pad_id", "mask_id"), 0),
         )
         self.learner = Learner(config, self.mesh, preprocessing, tokenizer)
         self.state = self.learner.state_shapes()
@@ -143,7 +145,8 @@ class StepProgram:
         params = trees.merge(params, frozen)
         variables = {"live": {"params": params, **variables}}
         needs = [n for n in self.learner.objective.needs if n.parameters == "live"]
-        return compute_outputs(self.learner.model)(variables, needs, batch, key)[0]
+        compute = compute_outputs(self.learner.model, self.learner.objective.derived)
+        return compute(variables, needs, batch, key)[0]
 
     def pairs_of(self, batch_size: int) -> int:
         """Pairs on a device at a time; ConfigError when a batch cannot be shared so."""

@@ -1,6 +1,6 @@
 """The train state: everything a step changes, as one sharded tree."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,9 @@ from jax.sharding import Mesh
 from vlp_jax.core import trees
 from vlp_jax.core.types import PyTree
 from vlp_jax.parallel.sharding import LAYOUT, Layout, placed_shapes, tree_shardings
+
+# Moving averages that a state may keep: one to evaluate, and one to learn from.
+AVERAGES = ("ema", "momentum")
 
 
 @struct.dataclass
@@ -23,20 +26,21 @@ class TrainState:
     objective_state: PyTree
     ema: PyTree  # moving average of params and variables; () when not kept
     frozen: PyTree = struct.field(default_factory=dict)  # the parameters that stay
+    momentum: PyTree = ()  # another average, that objectives learn from; or ()
 
 
 def make_state(
     init: Callable[[jax.Array], dict[str, PyTree]],
     optimizer: optax.GradientTransformation,
     objective_state: PyTree,
-    keep_ema: bool,
+    averages: Collection[str],
     seed: int,
     trains: Callable[[str], bool] | None = None,
 ) -> TrainState:
     """A fresh state. Called under jit, so that no device ever holds all of it.
 
-    `trains` tells by its path whether a parameter is trained; None: all are. The
-    optimizer never hears of the others.
+    `averages`: which of AVERAGES are kept. `trains` tells by its path whether a
+    parameter is trained; None: all are. The optimizer never hears of the others.
     """
     variables = dict(init(jax.random.key(seed)))
     params, frozen = variables.pop("params"), {}
@@ -49,8 +53,13 @@ def make_state(
         variables=variables,
         opt_state=optimizer.init(params),
         objective_state=objective_state,
-        ema=jax.tree.map(jnp.copy, averaged(params, variables)) if keep_ema else (),
         frozen=frozen,
+        **{
+            name: jax.tree.map(jnp.copy, averaged(params, variables))
+            if name in averages
+            else ()
+            for name in AVERAGES
+        },
     )
 
 
@@ -77,15 +86,15 @@ def create_sharded(
 
 
 def variables_of(state: TrainState, weights: str = "model") -> dict[str, PyTree]:
-    """What the model is applied with; `weights`: 'model', or 'ema' for the average."""
+    """What the model is applied with; `weights`: 'model', or one of AVERAGES."""
     found = {"params": state.params, **state.variables}
-    if weights == "ema":
-        found = trees.apart(state.ema, found)
+    if weights in AVERAGES:
+        found = trees.apart(getattr(state, weights), found)
     return {**found, "params": trees.merge(found["params"], state.frozen)}
 
 
 def items_of(state: TrainState) -> dict[str, PyTree]:
-    """The state as the items of a checkpoint; `ema` only where one is kept."""
+    """The state as the items of a checkpoint; of AVERAGES those that are kept."""
     items = {
         "model": variables_of(state),
         "training": {
@@ -95,8 +104,9 @@ def items_of(state: TrainState) -> dict[str, PyTree]:
             "objectives": state.objective_state,
         },
     }
-    if state.ema != ():
-        items["ema"] = trees.merge(state.ema, state.frozen)
+    for name in AVERAGES:
+        if getattr(state, name) != ():
+            items[name] = trees.merge(getattr(state, name), state.frozen)
     return items
 
 
@@ -105,12 +115,13 @@ def state_from(
 ) -> TrainState:
     """The inverse of items_of; `trains` as in make_state."""
     variables = dict(items["model"])
-    params, ema, frozen = variables.pop("params"), items.get("ema", ()), {}
+    params, frozen = variables.pop("params"), {}
+    averages = {name: items[name] for name in AVERAGES if name in items}
     if trains is not None:
         params, frozen = trees.split(params, trains)
         locked = trees.flatten(frozen)
-        if ema != ():
-            ema = trees.split(ema, lambda path: path not in locked)[0]
+        for name, average in averages.items():
+            averages[name] = trees.split(average, lambda path: path not in locked)[0]
     return TrainState(
         step=items["training"]["step"],
         nonfinite=items["training"]["nonfinite"],
@@ -118,6 +129,6 @@ def state_from(
         variables=variables,
         opt_state=items["training"]["optimizer"],
         objective_state=items["training"]["objectives"],
-        ema=ema,
         frozen=frozen,
+        **{"ema": (), **averages},
     )
