@@ -51,7 +51,7 @@ def first_state():
         images=jnp.zeros((1, 8, 8, 3), jnp.uint8),
         tokens=jnp.zeros((1, 6), jnp.int32),
     )
-    make = functools.partial(make_state, init, SGD, {"contrastive": ()}, True, 0)
+    make = functools.partial(make_state, init, SGD, {"contrastive": ()}, ("ema",), 0)
     state = jax.device_get(jax.jit(make)())
     # Else the last gains of the blocks are zero, and nothing depends on most of it.
     params = trees.map_with_path(

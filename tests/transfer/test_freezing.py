@@ -70,7 +70,7 @@ class Training:
             init,
             optimizer,
             mixture.initial_state(),
-            keep_ema=ema is not None,
+            averages=() if ema is None else ("ema",),
             seed=0,
             trains=self.trains,
         )
@@ -81,7 +81,7 @@ class Training:
             optimizer,
             seed=0,
             bounds={"logit_scale": (0.0, 4.6)},
-            ema_decay=ema,
+            decays={} if ema is None else {"ema": ema},
         )
         self.step = jit_update(step, self.first)
         self.batch = batch(self.mesh)

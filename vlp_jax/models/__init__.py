@@ -4,7 +4,10 @@ A model has the parts that its fields name.
 """
 
 from vlp_jax.models import sizes
+from vlp_jax.models.albef import Albef
 from vlp_jax.models.bert import Bert, Roberta
+from vlp_jax.models.decoder import BertDecoder
+from vlp_jax.models.fusion import BertFusion
 from vlp_jax.models.gpt2 import Gpt2
 from vlp_jax.models.modified_resnet import ModifiedResNet
 from vlp_jax.models.resnet import ResNet
@@ -13,7 +16,7 @@ from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vit import PlainViT, ViT
 from vlp_jax.models.vlm import TwoTower
 
-MODELS = {"two_tower": TwoTower}
+MODELS = {"two_tower": TwoTower, "albef": Albef}
 IMAGE_TOWERS = {
     "vit": ViT,
     "plain_vit": PlainViT,
@@ -28,8 +31,8 @@ TEXT_TOWERS = {
     "roberta": Roberta,
     "gpt2": Gpt2,
 }
-FUSIONS: dict[str, type] = {}
-DECODERS: dict[str, type] = {}
+FUSIONS = {"bert": BertFusion}
+DECODERS = {"bert": BertDecoder}
 PARTS = {
     "image": IMAGE_TOWERS,
     "text": TEXT_TOWERS,

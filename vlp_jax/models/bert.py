@@ -50,26 +50,34 @@ class Bert(TextTower, kw_only=True):
         self,
         tokens: Int[Array, "batch token"],
         mask: Bool[Array, "batch token"] | None = None,
-        *seen,
         pooled: bool = True,
-        branch: str = "",
     ) -> Float[Array, "batch *token width"]:
-        """seen: context, context_mask and position, as Transformer takes them.
-
-        pooled: what stands for the whole text, or else all tokens. branch: the causal
-        attention that writes a text (see Block).
-        """
-        position = seen[2] if len(seen) > 2 else None
+        """What stands for the whole text, or else all its tokens."""
         pool = lookup(POOLS, self.pool, "BERT pooling")
+        x = self.states(tokens, mask)
+        return pool(self, x, mask) if pooled else x
+
+    def states(
+        self,
+        tokens: Int[Array, "batch token"],
+        mask: Bool[Array, "batch token"] | None,
+        *seen,
+        **how,
+    ) -> Float[Array, "batch token width"]:
+        """The tokens after the last layer.
+
+        seen: context, context_mask and position, as Transformer takes them; how:
+        `causal` or a `branch`.
+        """
         types = self.param(
             "type_embedding",
             nn.initializers.normal(0.02),
             (self.token_types, self.width),
         )
+        position = seen[2] if len(seen) > 2 else None
         x = self.embed_tokens(tokens, mask, self.first_position, position) + types[0]
         x = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(x)
-        x = self.encode(x, mask, *seen, branch=branch, post_norm=True)
-        return pool(self, x, mask) if pooled else x
+        return self.encode(x, mask, *seen, post_norm=True, **how)
 
 
 class Roberta(Bert, kw_only=True):
