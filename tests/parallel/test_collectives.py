@@ -78,6 +78,39 @@ def test_a_ring_hands_everything_to_the_next_and_comes_back(sizes):
     np.testing.assert_array_equal(found(around, sizes, ROWS), X)
 
 
+PICKED = np.random.default_rng(1).integers(0, DEVICES * OWN, DEVICES * OWN)
+AT_HOME = np.arange(DEVICES * OWN) // OWN * OWN + PICKED % OWN
+
+
+@MESHES
+def test_rows_know_their_numbers(sizes):
+    def numbers(own):
+        return collectives.row_numbers(len(own))
+
+    np.testing.assert_array_equal(found(numbers, sizes, ROWS), np.arange(len(X)))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (8, 1), (2, 2, 2)], ids=str)
+@pytest.mark.parametrize(
+    ("pick", "numbers"),
+    [(collectives.rows_at, PICKED), (collectives.own_rows_at, AT_HOME)],
+)
+def test_rows_are_found_by_number_and_gradients_go_back_to_them(pick, numbers, sizes):
+    mesh = make_mesh(*sizes)
+    picked = collectives.map_rows(pick, mesh, in_specs=(ROWS, ROWS), out_specs=ROWS)
+    weights = np.random.default_rng(2).normal(size=X.shape).astype(np.float32)
+
+    def total(x):
+        rows = picked(x, numbers)
+        return (weights * rows).sum(), rows
+
+    gradient, rows = jax.jit(jax.grad(total, has_aux=True))(X)
+    np.testing.assert_array_equal(rows, X[numbers])
+    expected = np.zeros_like(X)
+    np.add.at(expected, numbers, weights)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_rows_are_not_split_over_the_tensor_axis():
     def count(own):
         return own * collectives.row_devices()

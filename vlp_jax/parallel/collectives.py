@@ -7,6 +7,7 @@ other functions are called inside it.
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh
 
@@ -61,6 +62,35 @@ def row_devices() -> int:
 def own_rows(x: jax.Array, rows: int) -> jax.Array:
     """The part of [B, ...] that belongs to this device's `rows` rows."""
     return lax.dynamic_slice_in_dim(x, lax.axis_index(BATCH_AXES) * rows, rows)
+
+
+def row_numbers(rows: int) -> jax.Array:
+    """The numbers in the batch of this device's `rows` rows."""
+    return lax.axis_index(BATCH_AXES) * rows + jnp.arange(rows)
+
+
+def own_rows_at(x: jax.Array, numbers: jax.Array) -> jax.Array:
+    """Rows of [b, ...] by their numbers in the batch; all of them are at home."""
+    return x[numbers - lax.axis_index(BATCH_AXES) * len(x)]
+
+
+def rows_at(x: jax.Array, numbers: jax.Array) -> jax.Array:
+    """Rows by their numbers in the batch, wherever they are.
+
+    The rows of all devices come by in a ring, so that two devices' share of them
+    exists at one time instead of the batch.
+    """
+    here, devices = lax.axis_index(BATCH_AXES), row_devices()
+    home, place = jnp.divmod(numbers, len(x))
+
+    def turn(state, device):
+        passing, found = state
+        passing = to_next(passing)
+        theirs = (home == device).reshape(-1, *(1,) * (x.ndim - 1))
+        return (passing, jnp.where(theirs, passing[place], found)), None
+
+    passing_by = (here - jnp.arange(1, devices)) % devices
+    return lax.scan(turn, (x, x[place]), passing_by)[0][1]
 
 
 def varying(x: jax.Array) -> jax.Array:
