@@ -1,6 +1,7 @@
 """Losses by name. To add one, write objectives/<name>.py and a line here."""
 
 from vlp_jax.objectives.contrastive import Contrastive, NTXent
+from vlp_jax.objectives.matching import Matching
 from vlp_jax.objectives.nce import BinaryNCE, InfoNCE
 from vlp_jax.objectives.sigmoid import Sigmoid
 
@@ -10,4 +11,5 @@ OBJECTIVES = {
     "info_nce": InfoNCE,
     "binary_nce": BinaryNCE,
     "nt_xent": NTXent,
+    "matching": Matching,
 }
