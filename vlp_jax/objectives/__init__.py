@@ -2,6 +2,7 @@
 
 from vlp_jax.objectives.contrastive import Contrastive, NTXent
 from vlp_jax.objectives.matching import Matching
+from vlp_jax.objectives.momentum_contrast import MomentumContrast
 from vlp_jax.objectives.nce import BinaryNCE, InfoNCE
 from vlp_jax.objectives.sigmoid import Sigmoid
 
@@ -12,4 +13,5 @@ OBJECTIVES = {
     "binary_nce": BinaryNCE,
     "nt_xent": NTXent,
     "matching": Matching,
+    "momentum_contrast": MomentumContrast,
 }
