@@ -16,6 +16,7 @@ import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
+from vlp_jax.data.words import word_borders
 
 # Keeps transformers from advising PyTorch, which tokenizing does not need.
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
@@ -196,6 +197,11 @@ class Tokenizer:
     def with_length(self, length: int) -> "Tokenizer":
         """The same, for texts of another length."""
         return Tokenizer(self._pretrained, length, self.canonicalise)
+
+    @property
+    def word_borders(self) -> np.ndarray | None:
+        """bool [2, vocab_size]: tokens that begin, and that end, words (words.py)."""
+        return word_borders(self._backend)
 
     def copy_of_backend(self):
         """The Rust tokenizer as it is used here: end token, template, truncation."""
