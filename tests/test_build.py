@@ -14,6 +14,7 @@ from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.types import Example
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.transforms.crop import RandomResizedCrop, WholePicture
+from vlp_jax.objectives.mixture import Schedule
 
 
 class Words:
@@ -158,6 +159,38 @@ def test_weight_zero_everywhere():
     mixture = build.make_objective(config, build.make_mesh(config), Words)
     assert list(mixture.active) == ["contrastive"]
     assert jax.device_count() == 8
+
+
+def test_weights_have_schedules():
+    chosen = tiny(objectives__sigmoid__weight=0.5)
+    chosen.objectives.sigmoid.schedule.update(start_step=100, ramp_steps=50)
+    mixture = build.make_objective(chosen, build.make_mesh(chosen), Words)
+    assert mixture.schedules == {"sigmoid": Schedule(100, 50)}
+    full = defaults.resolved(chosen).objectives
+    assert full.sigmoid.schedule.to_dict() == {
+        "start_step": 100,
+        "ramp_steps": 50,
+        "end_step": None,
+    }
+    assert full.contrastive.schedule.start_step == 0
+    chosen.objectives.contrastive.schedule.start_step = 1
+    with pytest.raises(ConfigError, match="no objective counts at step 0"):
+        build.make_objective(chosen, build.make_mesh(chosen), Words)
+
+
+def test_an_objective_is_told_of_the_tokens_what_it_asks_for():
+    class Marked(Words):
+        word_borders = np.ones((2, 300), bool)
+
+    chosen = tiny(objectives__masked_lm__weight=1.0)
+    chosen.objectives.masked_lm.update(whole_word=True, share=0.3)
+    mixture = build.make_objective(chosen, build.make_mesh(chosen), Marked)
+    masked_lm = mixture.objectives["masked_lm"]
+    assert masked_lm.special == (1, 0, 2, 3) and masked_lm.vocab_size == 300
+    assert masked_lm.word_borders is Marked.word_borders
+    assert masked_lm.whole_word and masked_lm.share == 0.3
+    assert set(mixture.derived) == {"masked", "masked_tokens"}
+    assert "mask_id" not in chosen.objectives.masked_lm
 
 
 def test_an_objective_says_what_the_model_lacks():

@@ -27,7 +27,7 @@ from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import MODELS, PARTS, SIZES
 from vlp_jax.models.outputs import check_outputs
 from vlp_jax.objectives import OBJECTIVES
-from vlp_jax.objectives.mixture import Mixture
+from vlp_jax.objectives.mixture import Mixture, Schedule
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.transfer.freezing import check_statistics, trainable
 from vlp_jax.transfer.initialise import InitialWeights
@@ -157,19 +157,29 @@ def make_objective(
         "mesh": mesh,
         "embedding_width": config.model.embedding_size,
     }
-    objectives, weights = {}, {}
+    objectives, weights, schedules = {}, {}, {}
     for name, block in config.objectives.items():
-        builder = lookup(OBJECTIVES, name, "objective")
+        builder, what = lookup(OBJECTIVES, name, "objective"), f"objectives.{name}"
         weights[name] = block.weight
-        if block.weight:
-            chosen = keywords(block, "weight")
-            objectives[name] = call(builder, chosen, f"objectives.{name}", **given)
+        if not block.weight:
+            continue
+        if "word_borders" in parameters_of(builder):  # they take a while to make
+            given["word_borders"] = tokenizer.word_borders
+        objectives[name] = call(builder, keywords(block, "weight"), what, **given)
+        schedule = call(Schedule, keywords(block.schedule), f"{what}.schedule")
+        if schedule != Schedule():
+            schedules[name] = schedule
     if not any(weights.values()):
         raise ConfigError(
             "every objective has weight 0, so there is nothing to learn; set one, for "
             "example --config.objectives.contrastive.weight=1"
         )
-    return Mixture(objectives, weights)
+    if all(name in schedules and schedules[name].start_step for name in objectives):
+        raise ConfigError(
+            "no objective counts at step 0; let the schedule of one begin there: "
+            f"--config.objectives.{next(iter(objectives))}.schedule.start_step=0"
+        )
+    return Mixture(objectives, weights, schedules)
 
 
 def check_needs(

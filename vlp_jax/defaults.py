@@ -13,6 +13,7 @@ from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import PARTS
 from vlp_jax.objectives import OBJECTIVES
+from vlp_jax.objectives.mixture import Schedule
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.training.optimizer import OPTIMIZERS
 from vlp_jax.training.schedules import learning_rate
@@ -39,6 +40,8 @@ def resolved(config: ConfigDict) -> ConfigDict:
         _fill(config.model[name], table.get(config.model[name].kind))
     for name, block in config.objectives.items():
         _fill(block, lookup(OBJECTIVES, name, "objective"))
+        if "schedule" in block:  # checkpoints older than schedules have none
+            _fill(block.schedule, Schedule)
     _fill(config.optimizer, OPTIMIZERS.get(config.optimizer.kind))
     _fill(config.learning_rate, learning_rate)
     _fill(config.mesh, MeshSpec)

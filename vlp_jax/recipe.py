@@ -21,6 +21,7 @@ from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import MODELS, PARTS
 from vlp_jax.objectives import OBJECTIVES
+from vlp_jax.objectives.mixture import Schedule
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.training.optimizer import OPTIMIZERS
 from vlp_jax.training.schedules import learning_rate
@@ -42,6 +43,7 @@ GIVEN = (
     "eos_id",
     "pad_id",
     "mask_id",
+    "word_borders",
     "learning_rate",
     "total_steps",
 )
@@ -199,7 +201,11 @@ def pretraining() -> ConfigDict:
         config.model[name] = part(name, kinds.get(name))
     del config.model.image.image_size  # it is preprocessing.image_size
     config.objectives = {
-        name: {"weight": 0.0, **keywords({name: builder})}
+        name: {
+            "weight": 0.0,
+            "schedule": keywords({"schedule": Schedule}),
+            **keywords({name: builder}),
+        }
         for name, builder in OBJECTIVES.items()
     }
     config.optimizer = block(OPTIMIZERS, "adamw")

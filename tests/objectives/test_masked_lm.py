@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import linen as nn
 
 from tests.objectives.calls import call, check_shared_out, names, needs_momentum
 from tests.objectives.pairs import error
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Need
+from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.objectives.masked_lm import MaskedLM
 
 ROWS, LENGTH, VOCABULARY = 8, 6, 11
@@ -141,6 +143,46 @@ def test_whole_words():
     np.testing.assert_array_equal(masked[:, 1:][goes_on], masked[:, :-1][goes_on])
     alone, _ = derive(masked_lm(borders), tokens, mask)
     assert (alone[:, 1:][goes_on] != alone[:, :-1][goes_on]).any()
+
+
+class Reader(nn.Module):
+    """The least of a model that tells masked tokens: a table."""
+
+    @nn.compact
+    def masked_lm_logits(self, masked_tokens, text_mask):
+        found = nn.Embed(VOCABULARY, VOCABULARY)(masked_tokens)
+        return jnp.where(text_mask[..., None], found, 0)
+
+
+def test_in_the_graph_of_outputs():
+    """Learner and teacher see the same masked tokens; another key masks others."""
+    tokens, mask = texts(rows=64)
+    batch = {
+        "pairs": {
+            "text_tokens": jnp.asarray(tokens),
+            "text_mask": jnp.asarray(mask),
+            "valid": jnp.ones(64, bool),
+        }
+    }
+    objective, model = masked_lm(soft_share=1.0), Reader()
+    variables = model.init(
+        jax.random.key(0), tokens, mask, method=model.masked_lm_logits
+    )
+    both = {"live": variables, "momentum": variables}
+    needs = (*objective.needs, Need("masked_tokens"))
+    compute = jax.jit(
+        lambda key: compute_outputs(model, objective.derived)(both, needs, batch, key)
+    )
+    outputs, _ = compute(jax.random.key(1))
+    seen, masked = (outputs[Need(n)] for n in ("masked_tokens", "masked"))
+    np.testing.assert_array_equal(seen[~masked], tokens[~np.asarray(masked)])
+    assert (np.asarray(seen) == 1).any()
+    live, teacher = outputs[needs[0]], outputs[objective.needs[-1]]
+    np.testing.assert_array_equal(live, teacher)
+    term = objective(outputs, jnp.int32(0), ())
+    assert term.count == masked.sum() > 0
+    other, _ = compute(jax.random.key(2))
+    assert (np.asarray(other[Need("masked")]) != np.asarray(masked)).any()
 
 
 # ---- refusals

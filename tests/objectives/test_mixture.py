@@ -1,16 +1,18 @@
-"""Several objectives as one: weights, metrics, what is left out."""
+"""Several objectives as one: weights, schedules, metrics, what is left out."""
 
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tests.objectives.pairs import error, random_pairs, softmax_reference, some_valid
 from tests.parallel.meshes import make_mesh
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Need, Term
 from vlp_jax.objectives.contrastive import Contrastive
-from vlp_jax.objectives.mixture import Mixture
+from vlp_jax.objectives.mixture import Mixture, Schedule
 
 
 class Spread:
@@ -27,23 +29,23 @@ class Spread:
         return Term(jnp.square(text).sum(), valid.sum().astype(jnp.float32))
 
 
-def mixture_gradients(**weights):
+def mixture_gradients(step=0, schedules=None, **weights):
     mesh = make_mesh(2, 4)
     known = {"contrastive": Contrastive(mesh, tile_size=5), "spread": Spread()}
-    mixture = Mixture({name: known[name] for name in weights}, weights)
+    mixture = Mixture({name: known[name] for name in weights}, weights, schedules or {})
     image, text = random_pairs(16, 8)
     inputs = {"image_embedding": image, "text_embedding": text, "logit_scale": 2.0}
 
     @jax.jit
-    def value_and_gradients(inputs):
+    def value_and_gradients(inputs, step):
         def loss(inputs):
             outputs = {Need(name): x for name, x in inputs.items()}
             outputs[Need("valid")] = jnp.asarray(some_valid(16))
-            return mixture(outputs, jnp.int32(0), mixture.initial_state())[:2]
+            return mixture(outputs, step, mixture.initial_state())[:2]
 
         return jax.value_and_grad(loss, has_aux=True)(inputs)
 
-    (value, metrics), gradients = value_and_gradients(inputs)
+    (value, metrics), gradients = value_and_gradients(inputs, jnp.int32(step))
     return value, metrics, gradients, mixture
 
 
@@ -81,3 +83,55 @@ def test_gradient_of_a_mixture_is_the_weighted_sum():
         assert error(both[name], expected) <= 1e-6
     terms = 0.25 * metrics["contrastive/loss"] + 3 * metrics["spread/loss"]
     np.testing.assert_allclose(metrics["loss"], terms, rtol=1e-6)
+
+
+# ---- schedules
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Schedule(), [1, 1, 1, 1, 1, 1]),
+        (Schedule(start_step=3), [0, 0, 0, 1, 1, 1]),
+        (Schedule(ramp_steps=4), [0, 0.25, 0.5, 0.75, 1, 1]),
+        (Schedule(start_step=2, ramp_steps=2), [0, 0, 0, 0.5, 1, 1]),
+        (Schedule(end_step=2), [1, 1, 0, 0, 0, 0]),
+        (Schedule(1, 2, 4), [0, 0, 0.5, 1, 0, 0]),
+    ],
+)
+def test_schedules(schedule, expected):
+    found = [float(schedule(jnp.int32(step))) for step in range(6)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_scheduled_term_is_added_when_its_time_has_come():
+    options = {"contrastive": 0.5, "spread": 3.0}
+    schedules = {"spread": Schedule(start_step=10, ramp_steps=4, end_step=20)}
+    alone = mixture_gradients(contrastive=0.5)[2]
+    both = mixture_gradients(**options)[2]
+    for step, factor in ((9, 0), (11, 0.25), (19, 1), (20, 0)):
+        value, metrics, gradients, _ = mixture_gradients(step, schedules, **options)
+        terms = 0.5 * metrics["contrastive/loss"]
+        terms += 3 * factor * metrics["spread/loss"]
+        np.testing.assert_allclose(value, terms, rtol=1e-6)
+        assert metrics["spread/weight"] == 3 * factor
+        assert "contrastive/weight" not in metrics
+        for name, gradient in gradients.items():
+            given = np.float64(alone[name])
+            expected = given + factor * (np.float64(both[name]) - given)
+            assert error(gradient, expected) <= 1e-6
+            if not factor:
+                np.testing.assert_array_equal(gradient, alone[name])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"start_step": -1}, "start_step is -1; expected at least 0"),
+        ({"ramp_steps": -1}, "ramp_steps is -1"),
+        ({"start_step": 5, "end_step": 5}, "end_step is 5; expected at least 6"),
+    ],
+)
+def test_wrong_schedules_are_explained(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        Schedule(**settings)

@@ -1,6 +1,10 @@
 """Losses by name. To add one, write objectives/<name>.py and a line here."""
 
+from vlp_jax.objectives.alignment import WordPatchAlignment
+from vlp_jax.objectives.answering import AnswerClasses, AnswerText
+from vlp_jax.objectives.captioning import Captioning
 from vlp_jax.objectives.contrastive import Contrastive, NTXent
+from vlp_jax.objectives.masked_lm import MaskedLM
 from vlp_jax.objectives.matching import Matching
 from vlp_jax.objectives.momentum_contrast import MomentumContrast
 from vlp_jax.objectives.nce import BinaryNCE, InfoNCE
@@ -14,4 +18,9 @@ OBJECTIVES = {
     "nt_xent": NTXent,
     "matching": Matching,
     "momentum_contrast": MomentumContrast,
+    "masked_lm": MaskedLM,
+    "captioning": Captioning,
+    "answer_classes": AnswerClasses,
+    "answer_text": AnswerText,
+    "word_patch_alignment": WordPatchAlignment,
 }

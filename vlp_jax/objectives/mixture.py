@@ -1,4 +1,4 @@
-"""Several objectives as one: the weighted sum of their losses."""
+"""Several objectives as one: the weighted sum of their losses, which may change."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -6,16 +6,49 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.types import Need, Objective, Outputs, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When an objective counts: the factor of its weight as a function of the step.
+
+    0 before `start_step`, a line up to 1 over the `ramp_steps` after it, and 0 from
+    `end_step` on (None: it stays 1).
+    """
+
+    start_step: int = 0
+    ramp_steps: int = 0
+    end_step: int | None = None
+
+    def __post_init__(self):
+        check_range("start_step", self.start_step, 0)
+        check_range("ramp_steps", self.ramp_steps, 0)
+        check_range("end_step", self.end_step, self.start_step + 1)
+
+    def __call__(self, step: jax.Array) -> jax.Array | float:
+        if self == Schedule():
+            return 1.0
+        since = step - self.start_step
+        risen = jnp.clip(since / self.ramp_steps, 0, 1) if self.ramp_steps else 1.0
+        counts = since >= 0
+        if self.end_step is not None:
+            counts &= step < self.end_step
+        return jnp.where(counts, risen, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Mixture:
-    """sum over objectives of weight * total / count. Weight 0 leaves one out."""
+    """sum over objectives of weight * total / count. Weight 0 leaves one out.
+
+    schedules: of the weights that change. While one of these is 0 its objective adds
+    nothing, though it is computed, so that its state and metrics go on.
+    """
 
     objectives: Mapping[str, Objective]
     weights: Mapping[str, float]
+    schedules: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
 
     @property
     def active(self) -> dict[str, Objective]:
@@ -67,8 +100,12 @@ class Mixture:
         for name, objective in self.active.items():
             term = objective(outputs, step, state[name])
             value = term.total / jnp.maximum(term.count, 1)
-            loss += self.weights[name] * value
+            weight = self.weights[name]
             metrics |= {f"{name}/{k}": v for k, v in term.metrics.items()}
+            if name in self.schedules:
+                weight *= self.schedules[name](step)
+                metrics[f"{name}/weight"] = jnp.asarray(weight, jnp.float32)
+            loss += weight * value
             metrics[f"{name}/loss"] = value
             new_state[name] = term.state
         return loss, metrics | {"loss": loss}, new_state

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.errors import JaxRuntimeError
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
@@ -76,6 +77,7 @@ class StepProgram:
         tokenizer = SimpleNamespace(
             vocab_size=block.vocab_size,
             length=block.length,
+            word_borders=np.ones((2, block.vocab_size), bool),
             **dict.fromkeys(("bos_id", "eos_id", "pad_id", "mask_id"), 0),
         )
         self.learner = Learner(config, self.mesh, preprocessing, tokenizer)
