@@ -9,8 +9,8 @@ token is chosen or put in the place of another.
 
 Whole words: the pieces of a word are chosen together, each word with the same
 probability; what becomes of a chosen piece is still drawn piece by piece. ViLT
-(arXiv:2102.03334) publishes the same replacement; it fills up a fixed number of pieces
-with words in random order, counting padding, which chooses 15 % of them as well.
+(arXiv:2102.03334) publishes the same replacement, and chooses words in random order
+until they have 15 % of the pieces of a text, padding among both: about as many.
 """
 
 from collections.abc import Sequence
