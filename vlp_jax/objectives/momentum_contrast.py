@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Need, Outputs, Term
+from vlp_jax.objectives.cross_entropy import ramped
 from vlp_jax.objectives.softmax import MASKED
 from vlp_jax.objectives.sweep import SAMPLE
 from vlp_jax.parallel import collectives
@@ -74,13 +75,6 @@ def columns_of(
     if same_id == "mask":
         return filled & (own | ~same), own
     return filled, own if same_id == "negative" else filled & same
-
-
-def ramped(share: float, ramp_steps: int, step: Int[Array, ""]) -> Float[Array, ""]:
-    """`share`, risen in a line from 0 over the first `ramp_steps` steps."""
-    if ramp_steps == 0:
-        return jnp.float32(share)
-    return jnp.float32(share) * jnp.minimum(1, step / ramp_steps)
 
 
 def enqueue(
