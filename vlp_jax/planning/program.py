@@ -124,7 +124,8 @@ class StepProgram:
             kept = jax.eval_shape(backward, *self._inputs(rows))
             return sum(_bytes(leaf) for leaf in jax.tree.leaves(kept))
 
-        return residuals(2) - residuals(1)
+        rows = self._few_rows
+        return (residuals(2 * rows) - residuals(rows)) / rows
 
     @functools.cached_property
     def model_flops(self) -> float:
@@ -133,8 +134,13 @@ class StepProgram:
         Without what remat computes again and without the loss. A locked tower, which
         does without a backward pass, is counted like the others.
         """
-        forward = jax.make_jaxpr(self._forward)(*self._inputs(1))
-        return 3 * matmul_flops(forward)
+        forward = jax.make_jaxpr(self._forward)(*self._inputs(self._few_rows))
+        return 3 * matmul_flops(forward) / self._few_rows
+
+    @property
+    def _few_rows(self) -> int:
+        """So many that every device has one, and another one to be told from it."""
+        return 2 * batch_devices(self.mesh)
 
     def _inputs(self, rows: int):
         """Shapes of what _forward takes."""
