@@ -13,19 +13,20 @@ def get_config():
     config = quickstart.get_config()
     config.name = "albef_scenes"
     config.batch_size = 128
-    config.steps = 3000
+    config.steps = 1500
+    config.tokenizer.length = 28
 
     config.model.kind = "albef"
-    config.model.image.update(kind="plain_vit", width=128, norm_epsilon=1e-6)
-    config.model.text.update(kind="bert", width=128, depth=2, heads=4)
-    config.model.fusion.update(kind="bert", width=128, depth=2, heads=4)
-    config.bounds.logit_scale = (0.6931472, 4.6051702)
+    config.model.image.update(kind="plain_vit", width=128)
+    config.model.text.update(kind="bert", width=96, depth=2, heads=4)
+    config.model.fusion.update(kind="bert", width=96, depth=2, heads=4)
 
     config.objectives.contrastive.weight = 0.0
     config.objectives.momentum_contrast.update(
         weight=1.0, queue_size=1024, soft_share=0.4, ramp_steps=500
     )
     config.objectives.matching.weight = 1.0
-    config.objectives.masked_lm.update(weight=1.0)
+    config.objectives.masked_lm.weight = 1.0
+    config.bounds.logit_scale = (0.6931472, 4.6051702)
     config.learning_rate.update(peak=1e-3, warmup_steps=200)
     return config

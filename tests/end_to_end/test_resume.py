@@ -32,10 +32,12 @@ def kill_at(program, process, workdir, step: int, moment: str, delay: float) -> 
     program.kill(process)
 
 
-def train_with_kills(program, workdir, seed: int, kills: int, moments) -> None:
+def train_with_kills(
+    program, workdir, seed: int, kills: int, moments, recipe=TINY
+) -> None:
     """Kill number k comes in the k-th part of the run, at a drawn step and moment."""
     rng = np.random.default_rng(seed)
-    command = ("train", TINY, f"--workdir={workdir}")
+    command = ("train", recipe, f"--workdir={workdir}")
     parts = np.linspace(0, STEPS - 8, kills + 1).astype(int)
     for low, high in zip(parts[:-1], parts[1:], strict=True):
         step, moment = int(rng.integers(low + 1, high + 1)), str(rng.choice(moments))
@@ -62,6 +64,19 @@ def test_killed_three_times_it_ends_the_same(program, tiny_run, tmp_path, seed):
     moments = ["row", "save", "later"]
     train_with_kills(program, tmp_path, seed, kills=3, moments=moments)
     assert_same_run(tmp_path, tiny_run.workdir)
+
+
+@pytest.mark.long
+@pytest.mark.fault("F1")
+def test_queue_and_momentum_come_back_bit_for_bit(program, tmp_path):
+    recipe = "--config=tests/end_to_end/tiny_albef.py"
+    reference, killed = tmp_path / "reference", tmp_path / "killed"
+    program("train", recipe, f"--workdir={reference}").check()
+    moments = ["row", "save"]
+    train_with_kills(program, killed, seed=6, kills=2, moments=moments, recipe=recipe)
+    assert_same_run(killed, reference, ("model", "ema", "momentum", "training"))
+    queue = checkpoint(killed)["training/objectives/momentum_contrast/ids"]
+    assert (queue >= 0).all()  # it has been filled, and gone around
 
 
 def test_a_finished_run_is_left_as_it_is(program, tiny_run):
