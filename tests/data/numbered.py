@@ -16,6 +16,7 @@ class Numbers:
 
     class_names = ()
     name = "numbers"
+    fingerprint = {"numbers": "0"}
 
     def __init__(self, size: int, bad: dict[int, str] | None = None):
         self.size, self.bad = size, bad or {}

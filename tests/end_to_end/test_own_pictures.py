@@ -16,7 +16,7 @@ from PIL import Image
 from tests.end_to_end.outcomes import assert_explained, assert_failed
 from vlp_jax.core.logs import read_rows
 from vlp_jax.data.order import Order
-from vlp_jax.data.pairs import PROBES
+from vlp_jax.data.samples import PROBES
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 
 PICTURES, PER_IMAGE = 64, 5

@@ -40,6 +40,8 @@ BAD_SAMPLE_CAUSES = (
     "caption_unreadable",
     "caption_too_long",
     "label_unreadable",
+    "question_missing",
+    "answer_missing",
 )
 
 

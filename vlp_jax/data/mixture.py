@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vlp_jax.core.types import Example, Source
+from vlp_jax.core.types import Example, Question, Source
 from vlp_jax.data.parts import locate
+from vlp_jax.data.questions import questions_of
 
 
 class Mixture:
@@ -38,3 +39,8 @@ class Mixture:
         """Raises BadSample as the source of the sample does."""
         number, own = locate(self._ends, index)
         return self._list[number][own]
+
+    def questions(self, index: int) -> tuple[Question, ...]:
+        """Those of a sample, without its picture where its source can."""
+        number, own = locate(self._ends, index)
+        return questions_of(self._list[number], own)

@@ -1,15 +1,10 @@
-"""From a source to (picture, text) samples a model can eat."""
-
-from collections import defaultdict
-from collections.abc import Callable
+"""The stream `pairs`: a picture and one of its captions."""
 
 import numpy as np
 
-from vlp_jax.core.errors import BAD_SAMPLE_CAUSES, BadSample, RunError
-from vlp_jax.core.types import Example, Source
-from vlp_jax.data.order import BlockOrder, MixedOrder, Order
-
-PROBES = 8  # how many samples are tried in place of a bad one
+from vlp_jax.core.errors import BadSample
+from vlp_jax.core.types import Example
+from vlp_jax.data.samples import Samples
 
 
 def choose_caption(example: Example, rng: np.random.Generator) -> str:
@@ -22,77 +17,15 @@ def choose_caption(example: Example, rng: np.random.Generator) -> str:
     ]
 
 
-class PairSamples:
-    """Random access by position: decoded, augmented, with one of the captions.
+class PairSamples(Samples):
+    """Samples (samples.py) with one of the captions of each picture."""
 
-    A sample that cannot be used is replaced by another, chosen by its index alone,
-    and counted by cause in the sample itself, so that the counts are those of the
-    samples consumed, on any number of hosts.
+    def check(self, example: Example) -> None:
+        if not example.captions:
+            raise BadSample("caption_missing")
 
-    Args:
-      source: where examples come from.
-      order: position -> index in the source, and what to try in place of a bad one.
-      prepare: (Example.image, generator) -> uint8 [S, S, 3].
-      tokenize: texts -> (tokens int32 [n, L], mask bool [n, L]).
-      seed: of the augmentation and the choice of captions.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        order: Order | BlockOrder | MixedOrder,
-        prepare: Callable,
-        tokenize: Callable,
-        seed: int,
-    ):
-        self.source, self.order = source, order
-        self.prepare, self.tokenize, self.seed = prepare, tokenize, seed
-        self.bad_names: dict[str, set[str]] = defaultdict(set)
-
-    def __getitem__(self, position: int) -> dict[str, np.ndarray]:
-        index = self.order(position)
-        rng = np.random.default_rng((self.seed, position))
-        bad = np.zeros(len(BAD_SAMPLE_CAUSES), np.int32)
-        for probe in range(PROBES):
-            at = self.order.substitute(index, probe) if probe else index
-            try:
-                return self._sample(at, rng) | {"bad": bad}
-            except BadSample as error:
-                bad[BAD_SAMPLE_CAUSES.index(error.cause)] += 1
-                self.remember_bad(error.cause, str(error.__notes__[0]))
-        raise RunError(
-            f"{self.source.name}: {PROBES} samples in a row cannot be used, from index "
-            f"{index} on ({self.describe_bad()}); check the data"
-        )
-
-    def _sample(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        name = f"sample {index}"
-        try:
-            example: Example = self.source[index]
-            name = example.name or name
-            if not example.captions:
-                raise BadSample("caption_missing")
-            image = self.prepare(example.image, rng)
-        except BadSample as error:
-            error.add_note(name)
-            raise
+    def texts(
+        self, example: Example, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         tokens, mask = self.tokenize([choose_caption(example, rng)])
-        return {
-            "image": image,
-            "text_tokens": tokens[0],
-            "text_mask": mask[0],
-            "valid": np.True_,
-            "sample_id": np.int32(index % 2**31),
-        }
-
-    def remember_bad(self, cause: str, name: str) -> None:
-        """Keeps the names of a few bad samples of each cause, for describe_bad."""
-        if len(self.bad_names[cause]) < 5:
-            self.bad_names[cause].add(name)
-
-    def describe_bad(self) -> str:
-        """Causes with the names of a few bad samples, for an error message."""
-        return "; ".join(
-            f"{cause}: {', '.join(sorted(tuple(names)))}"
-            for cause, names in sorted(tuple(self.bad_names.items()))
-        )
+        return {"text_tokens": tokens[0], "text_mask": mask[0]}

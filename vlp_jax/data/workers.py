@@ -43,7 +43,7 @@ class Workers:
     """`count` processes that read samples; used by as many threads.
 
     Args:
-      samples: position -> {key: array}, with `bad_names` (see PairSamples); pickled.
+      samples: position -> {key: array}, with `bad_names` (see samples.py); pickled.
       count: how many processes.
       threads: how many samples each of them reads at a time (0: one).
     """

@@ -19,7 +19,7 @@ from PIL import Image
 
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup
-from vlp_jax.core.types import Example, Region
+from vlp_jax.core.types import Example, Question, Region
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.sources import scene_words
 
@@ -222,3 +222,7 @@ class DigitScenes:
             regions=regions,
             name=f"{self.name}/{index}",
         )
+
+    def questions(self, index: int) -> tuple[Question, ...]:
+        """Those of an example, without its picture."""
+        return scene_words.questions(self.scene(index))

@@ -146,11 +146,15 @@ class VisualGenome(AnnotatedPictures):
         picture, name, image = self.read(index)
         mine = self._of[picture]
         boxes = (tuple(self._boxes[4 * region : 4 * region + 4]) for region in mine)
-        asked = self._asked[picture] if self._asked else ()
         return Example(
             image=image,
             captions=tuple(self._phrases[region] for region in mine),
             regions=tuple(Region(box, label) for label, box in enumerate(boxes)),
-            questions=tuple(map(self._question, asked)),
+            questions=self.questions(index),
             name=name,
         )
+
+    def questions(self, index: int) -> tuple[Question, ...]:
+        """Those of an example, without its picture."""
+        asked = self._asked[int(self._kept[index])] if self._asked else ()
+        return tuple(map(self._question, asked))

@@ -94,12 +94,15 @@ class VQAv2(AnnotatedPictures):
 
     def __getitem__(self, index: int) -> Example:
         """Raises BadSample when the picture cannot be read."""
-        picture, name, image = self.read(index)
-        questions = tuple(
+        _, name, image = self.read(index)
+        return Example(image=image, questions=self.questions(index), name=name)
+
+    def questions(self, index: int) -> tuple[Question, ...]:
+        """Those of an example, without its picture."""
+        return tuple(
             Question(self._questions[q], self._answers[q], str(self._ids[q]))
-            for q in self._of[picture]
+            for q in self._of[int(self._kept[index])]
         )
-        return Example(image=image, questions=questions, name=name)
 
 
 class Answers:
