@@ -12,6 +12,7 @@ from tests.recipes import pretraining, tiny
 from vlp_jax import build, defaults, recipe
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.types import Example
+from vlp_jax.data.captions import spread_captions
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.transforms.crop import RandomResizedCrop, WholePicture
 from vlp_jax.objectives.mixture import Schedule
@@ -106,18 +107,19 @@ class Captions:
 def test_a_tokenizer_is_trained_on_captions_from_all_over_the_data(samples, read):
     source = Captions(3, 4)
     chosen = tiny(tokenizer__train_samples=samples, tokenizer__length=9)
-    tokenizer = build.make_tokenizer(chosen, source)
+    texts = spread_captions(source, chosen.tokenizer.train_samples)
+    tokenizer = build.make_tokenizer(chosen, texts)
     assert source.read == read and tokenizer.length == 9
 
 
 def test_a_tokenizer_needs_captions():
     chosen = tiny(tokenizer__train_samples=0)
     with pytest.raises(ConfigError, match="tokenizer.train_samples is 0; expected"):
-        build.make_tokenizer(chosen, Captions())
+        build.make_tokenizer(chosen, ["a text"])
 
 
 def test_a_tokenizer_with_a_path_is_loaded(tmp_path):
-    build.make_tokenizer(tiny(), Captions()).save(str(tmp_path))
+    build.make_tokenizer(tiny(), ["a text"]).save(str(tmp_path))
     chosen = tiny(tokenizer__path=str(tmp_path), tokenizer__length=5)
     chosen.tokenizer.canonicalise = "siglip"
     tokenizer = build.make_tokenizer(chosen, None)  # no data are looked at

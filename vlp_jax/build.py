@@ -5,7 +5,7 @@ and evaluation meet. runs.py puts these objects together.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -17,7 +17,6 @@ from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import call, lookup, parameters_of
 from vlp_jax.core.types import STREAMS, Evaluator, Source
-from vlp_jax.data.captions import spread_captions
 from vlp_jax.data.lengths import check_lengths
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
@@ -66,8 +65,8 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     return call(Preprocessing, keywords(config.preprocessing), "preprocessing")
 
 
-def make_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
-    """The named tokenizer, or one trained on captions spread over the source."""
+def make_tokenizer(config: ConfigDict, texts: Iterable[str]) -> Tokenizer:
+    """The named tokenizer, or one trained on texts of the run."""
     block = config.tokenizer
     check_range("tokenizer.train_samples", block.train_samples, 1)
     options = {"length": block.length}
@@ -75,11 +74,7 @@ def make_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
         options["canonicalise"] = block.canonicalise
     if block.path is not None:
         return Tokenizer.load(block.path, **options)
-    return Tokenizer.train(
-        spread_captions(source, block.train_samples),
-        vocab_size=block.vocab_size,
-        **options,
-    )
+    return Tokenizer.train(texts, vocab_size=block.vocab_size, **options)
 
 
 def make_model(

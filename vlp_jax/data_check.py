@@ -30,10 +30,10 @@ def main() -> None:
     if output is not None:
         cli.prepare_output(output)
     say(f"vlp_jax.data_check  {cli.config_file()}", style="bold")
-    from vlp_jax import feed
+    from vlp_jax import streams
     from vlp_jax.data import check, contact_sheet
 
-    sources, as_trained, count_tokens = feed.open_data(config)
+    sources, as_trained, count_tokens = streams.open_data(config)
     surveys = {}
     for name, source in sources.items():
         say(f"  {name:9} {source.name}, {size_of(source)}")

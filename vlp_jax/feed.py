@@ -1,14 +1,15 @@
-"""What a training run reads: its sources, their order, and the batches they give."""
+"""What a stream of a run reads: its sources, their order, and the batches they give."""
 
+import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from vlp_jax import build, recipe
-from vlp_jax.core.errors import ConfigError
-from vlp_jax.core.logs import say
+from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Source
 from vlp_jax.data.fingerprint import digest
@@ -16,25 +17,30 @@ from vlp_jax.data.loader import HostBatch, Loader
 from vlp_jax.data.mixture import Mixture
 from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 from vlp_jax.data.pairs import PairSamples
+from vlp_jax.data.questions import QuestionSamples
+from vlp_jax.data.samples import Samples
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.data.transforms.crop import RandomResizedCrop
 from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.parallel.sharding import Share
+from vlp_jax.settings import SECTIONS, stream_sizes
 
 SHARES = ("weight", "repeat")  # of a block: how often it is read, not what it is
 
 
 class Feed:
-    """The training data of a config.
+    """The training data of a stream of a config.
 
     `source` is the one source, or the Mixture of them; `order` says which of its
     samples stands where; `pass_size` is the number of samples in one pass over all.
     """
 
-    def __init__(self, config: ConfigDict):
-        self.config = config.data
-        self.seed = config.seed
+    def __init__(self, config: ConfigDict, stream: str = "pairs"):
+        self.stream, self.section = stream, SECTIONS[stream]
+        self.config, self.asked = config.data, config.questions
+        self.chosen = config[self.section]
+        self.seed = seed_of(config.seed, stream)
         blocks = self._blocks()
         sources = {
             name: build.pick(SOURCES, _without_shares(block), where)
@@ -51,16 +57,18 @@ class Feed:
 
     def _blocks(self) -> list[tuple[str, str, ConfigDict]]:
         """(where it is set, its name, its settings) of every source."""
+        section, train = self.section, self.chosen.train
         blocks = [
-            (f"data.mixture.{name}", name, block)
-            for name, block in self.config.mixture.items()
+            (f"{section}.mixture.{name}", name, block)
+            for name, block in self.chosen.mixture.items()
         ]
-        if self.config.train.kind is not None and "train" in self.config.mixture:
+        if train.kind is not None and "train" in self.chosen.mixture:
             raise ConfigError(
-                "data.mixture has a source 'train' beside data.train; name it otherwise"
+                f"{section}.mixture has a source 'train' beside {section}.train; name "
+                "it otherwise"
             )
-        if self.config.train.kind is not None or not blocks:
-            blocks.insert(0, ("data.train", "train", self.config.train))
+        if train.kind is not None or not blocks:
+            blocks.insert(0, (f"{section}.train", "train", train))
         return blocks
 
     def _mix(self, sources: dict[str, Source], shares: dict[str, tuple]) -> None:
@@ -87,18 +95,31 @@ class Feed:
         self.order = MixedOrder(orders, list(weights.values()), self.seed)
 
     def samples(
-        self, preprocessing: Preprocessing, tokenizer: Tokenizer
-    ) -> PairSamples:
-        """The samples by position, as the model gets them."""
+        self,
+        preprocessing: Preprocessing,
+        tokenizer: Tokenizer,
+        classes: Sequence[str] = (),
+    ) -> Samples:
+        """The samples by position, as the model gets them.
+
+        classes: the answers that are classes, for questions.
+        """
         images = build.training_images(self.config, preprocessing)
-        return PairSamples(self.source, self.order, images, tokenizer, self.seed)
+        common = self.source, self.order, images
+        if self.stream == "pairs":
+            return PairSamples(*common, tokenizer, self.seed)
+        questions = tokenizer.with_length(self.asked.length or tokenizer.length)
+        answers = tokenizer.with_length(self.asked.answer_length)
+        return QuestionSamples(*common, questions, self.seed, answers, classes)
 
     def batches(
-        self, samples: PairSamples, batch_size: int, share: Share, first_step: int
+        self, samples: Samples, batch_size: int, share: Share, first_step: int
     ) -> Iterator[HostBatch]:
         """Host batches from a step on."""
         data = self.config
-        loader = Loader(samples, batch_size, data.threads, share, workers=data.workers)
+        loader = Loader(
+            samples, batch_size, data.threads, share, self.stream, data.workers
+        )
         return loader.batches(first_step)
 
     @property
@@ -109,6 +130,11 @@ class Feed:
         kinds = [type(order).__name__ for order in orders]
         parts["order"] = digest(kinds, list(parts))  # the same parts, in another one
         return {"samples": len(self.source), "parts": parts}
+
+
+def seed_of(seed: int, stream: str) -> int:
+    """Streams that read the same source see it in different orders."""
+    return seed if stream == "pairs" else (seed + zlib.crc32(stream.encode())) % 2**32
 
 
 def reads_blocks(source: Source, wanted: str | None) -> bool:
@@ -152,45 +178,42 @@ def _share(where: str, block: ConfigDict) -> tuple[float | None, float | None]:
 
 
 def steps_of(config: ConfigDict, pass_size: int) -> int | None:
-    """config.steps, or the steps in which config.epochs passes are made."""
+    """config.steps, or the steps in which config.epochs passes are made.
+
+    pass_size: samples in a pass over the first stream, the pairs where there are any.
+    """
     if config.epochs is None:
         return config.steps
     if not 0 < config.epochs < math.inf:
         raise ConfigError(f"epochs is {config.epochs}; expected a positive number")
-    return max(1, round(config.epochs * pass_size / config.batch_size))
+    rows = next(iter(stream_sizes(config).values()))
+    return max(1, round(config.epochs * pass_size / rows))
 
 
-def no_text(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+class NoText:
     """In place of a tokenizer, where only pictures matter."""
-    return np.zeros((len(texts), 1), np.int32), np.ones((len(texts), 1), bool)
+
+    length = 1
+
+    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((len(texts), 1), np.int32), np.ones((len(texts), 1), bool)
+
+    def with_length(self, length: int) -> "NoText":
+        return self
 
 
-def plain_samples(source: Source) -> PairSamples:
-    """The samples of a source without a recipe: the usual crop, and no tokens."""
-    order = order_of(source, recipe.pretraining().data, seed=0)
-    return PairSamples(source, order, RandomResizedCrop(), no_text, seed=0)
+no_text = NoText()
 
 
-def open_data(
-    config: ConfigDict,
-) -> tuple[dict[str, Source], PairSamples, Callable | None]:
-    """The data of a recipe or of a dataset's config, for a look at them.
+def plain_samples(source: Source) -> Samples:
+    """The samples of a source without a recipe: the usual crop, and no tokens.
 
-    Returns (sources by name, samples as training gets them, captions -> numbers of
-    tokens, where the config has a tokenizer that can be had).
+    Those of a source whose first sample has but questions are questions.
     """
-    if "objectives" not in config:
-        source = build.pick(SOURCES, config.data, "data")
-        return {"data": source}, plain_samples(source), None
-    feed, tokenizer, count = Feed(config), no_text, None
-    try:
-        tokenizer = build.make_tokenizer(config, feed.source)
-
-        def count(texts: Sequence[str]) -> list[int]:
-            return tokenizer(texts)[1].sum(axis=1).tolist()
-
-    except ConfigError as error:  # such as one that only a network has
-        say(f"  note      tokens are not counted: {str(error).splitlines()[0]}")
-    sources = getattr(feed.source, "sources", {"train": feed.source})
-    samples = feed.samples(build.make_preprocessing(config), tokenizer)
-    return sources, samples, count
+    common = source, order_of(source, recipe.pretraining().data, seed=0)
+    with contextlib.suppress(BadSample):
+        first = source[0]
+        if first.questions and not first.captions:
+            more = no_text, ()  # answers, none of which is a class
+            return QuestionSamples(*common, RandomResizedCrop(), no_text, 0, *more)
+    return PairSamples(*common, RandomResizedCrop(), no_text, seed=0)

@@ -38,6 +38,7 @@ class Learner:
       mesh: the devices of the run.
       preprocessing: gives the image size.
       tokenizer: gives vocab_size, length and the ids of special tokens.
+      answers: how many answers to questions are classes.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Learner:
         mesh: Mesh,
         preprocessing: Preprocessing,
         tokenizer: Tokenizer,
+        answers: int = 0,
     ):
         self.config, self.mesh = config, mesh
         self.layout = ZERO if config.zero else LAYOUT
@@ -57,7 +59,7 @@ class Learner:
         )
         self.objective = build.make_objective(config, mesh, tokenizer)
         self.bounds = build.make_bounds(config)
-        self.model = build.make_model(config, preprocessing, tokenizer)
+        self.model = build.make_model(config, preprocessing, tokenizer, answers)
         self.optimizer = build.pick(
             OPTIMIZERS, config.optimizer, "optimizer", learning_rate=self.learning_rate
         )

@@ -167,6 +167,22 @@ def training_data() -> dict[str, Any]:
     }
 
 
+def question_data() -> dict[str, Any]:
+    """Questions about pictures that a run reads, beside the pairs or alone.
+
+    They are read as `data` says: order, crop, decoder, threads.
+    """
+    return {
+        "train": mixed(),  # without a kind, and without a mixture: none are read
+        "mixture": {},
+        "batch_size": not_given(int),  # None: that of the pairs
+        "length": not_given(int),  # tokens of a question; None: tokenizer.length
+        "answer_length": 8,  # tokens of an answer
+        "answers": not_given(str),  # a text file, an answer that is a class a line
+        "answer_count": 3129,  # without it: so many of the most frequent answers
+    }
+
+
 def checkpoints() -> dict[str, Any]:
     """When a run saves, and which of the steps stay on disk."""
     return {
@@ -187,9 +203,10 @@ def pretraining() -> ConfigDict:
     config.epochs = not_given(float)  # instead of steps: passes over the data
     config.stop_after = not_given(int)  # stop early, schedules unchanged
     config.data = training_data()
+    config.questions = question_data()
     config.preprocessing = keywords({"preprocessing": Preprocessing}, ())
     config.tokenizer = {
-        "path": not_given(str),  # hub name or folder; None trains one on the captions
+        "path": not_given(str),  # hub name or folder; None trains one on the texts
         "vocab_size": 8192,
         "train_samples": 20_000,
         "length": 77,
@@ -229,5 +246,6 @@ def pretraining() -> ConfigDict:
     config.lock()
     config.evaluation.evaluators.unlock()
     config.data.mixture.unlock()
+    config.questions.mixture.unlock()
     config.bounds.unlock()
     return config

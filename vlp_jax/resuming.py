@@ -18,6 +18,7 @@ from vlp_jax.checkpoint.steps import (
 )
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.fingerprint import difference
+from vlp_jax.settings import SECTIONS
 from vlp_jax.trained import CONFIG, DATA
 
 # Settings that a run may go on with in another form: what it learns stays the same, or
@@ -45,6 +46,7 @@ FREE = (
     "evaluation",
 )
 # Of a tower or an objective: how it computes, or (size) a name for other settings.
+SOURCES = tuple(f"{s}.{k}." for s in SECTIONS.values() for k in ("train", "mixture"))
 WHERE = ("root", "urls", "index")  # of a source: its content is compared by itself
 HOW = ("size", "remat", "scan", "attention", "implementation", "tile_size")
 OPEN_ENDED = "bounds."  # recipes add keys to this section
@@ -121,7 +123,7 @@ def changed_settings(before: Mapping, now: Mapping) -> tuple[list[str], list[str
 
 def _is_free(path: str) -> bool:
     name = path.rpartition(".")[2]
-    if path.startswith(("data.train.", "data.mixture.")):
+    if path.startswith(SOURCES):
         return name in WHERE
     section = any(path == free or path.startswith(f"{free}.") for free in FREE)
     return section or (path.startswith(("model.", "objectives.")) and name in HOW)

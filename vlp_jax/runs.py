@@ -20,22 +20,24 @@ from vlp_jax.core.wandb import WandbBoard
 from vlp_jax.data.lengths import cut, longest_text
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.evaluation.row import metric_row
-from vlp_jax.feed import Feed, steps_of
+from vlp_jax.feed import steps_of
 from vlp_jax.learner import Learner
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.hosts import agreed_maximum, check_same
-from vlp_jax.parallel.mesh import check_batch_size
-from vlp_jax.parallel.sharding import bytes_per_device, place_batch, process_share
+from vlp_jax.parallel.sharding import bytes_per_device, place_batch
 from vlp_jax.resuming import Previous
-from vlp_jax.settings import check_settings, make_plan
+from vlp_jax.settings import check_settings, check_sizes, check_streams, make_plan
+from vlp_jax.streams import Streams, describe_bad
 from vlp_jax.suites import expanded
 from vlp_jax.trained import (
+    ANSWERS,
     CONFIG,
     DATA,
     PROGRESS,
     TOKEN_EMBEDDING,
     TOKENIZER,
     describe_initial,
+    saved_answers,
     saved_tokenizer,
 )
 from vlp_jax.training.loop import Loop
@@ -71,10 +73,9 @@ class TrainingRun:
         self.accept_changes, self.changes = accept_changes, []
         check_settings(config)
         self.mesh = build.make_mesh(config)
-        check_batch_size(config.batch_size, self.mesh, config.accumulation)
-        self.feed = Feed(config)
-        self.source = self.feed.source
-        config.steps = steps_of(config, self.feed.pass_size)
+        check_sizes(config, self.mesh)
+        self.streams = Streams(config)
+        config.steps = steps_of(config, self.streams.pass_size)
         self.plan = make_plan(config)
         self.profile = profile_steps(
             config.profile.first_step, config.profile.steps, self.plan.last_step
@@ -84,13 +85,17 @@ class TrainingRun:
         self.previous = Previous.find(self.workdir, strict)
         self.first_step = self.previous.step
         self.initial = build.make_initial_weights(config)
-        self.tokenizer = self._tokenizer()
-        self.learner = Learner(config, self.mesh, self.preprocessing, self.tokenizer)
-        self.learner.objective.check(config.batch_size, len(self.source))
+        self.tokenizer, self.answers = self._tokenizer(), self._answers()
+        self.learner = Learner(
+            config, self.mesh, self.preprocessing, self.tokenizer, len(self.answers)
+        )
+        self._check_objective()
         self.text_lengths = build.make_text_lengths(
             config, self.learner.model, self.tokenizer
         )
-        self.samples = self.feed.samples(self.preprocessing, self.tokenizer)
+        self.samples = self.streams.samples(
+            self.preprocessing, self.tokenizer, self.answers
+        )
         self.progress = Progress()
         self.predictor: ModelPredictor | None = None
         self._scores: dict[int, dict] = {}  # of the newest evaluation, by its step
@@ -101,7 +106,22 @@ class TrainingRun:
             return saved_tokenizer(self.previous.folder, self.config)
         if self.initial and self.initial.brings(TOKEN_EMBEDDING):
             return saved_tokenizer(self.initial.folder, self.config)
-        return build.make_tokenizer(self.config, self.source)
+        texts = self.streams.texts(self.config.tokenizer.train_samples)
+        return build.make_tokenizer(self.config, texts)
+
+    def _answers(self) -> tuple[str, ...]:
+        """The answers that are classes; a run keeps those that it began with."""
+        saved = ()
+        if self.first_step:
+            saved = saved_answers(self.previous.folder, self.config)
+        return saved or self.streams.classes()
+
+    def _check_objective(self) -> None:
+        """ConfigError where an objective cannot work on what the run reads."""
+        objective = self.learner.objective
+        check_streams(objective.streams, self.streams.sizes)
+        samples = {name: len(x) for name, x in self.streams.sources.items()}
+        objective.check(self.streams.sizes, samples)
 
     def start(self) -> TrainState:
         """The state to go on from: the newest checkpoint's, or a fresh one.
@@ -152,7 +172,7 @@ class TrainingRun:
             plan=plan,
             train_step=self._observed(self.learner.update(state)),
             place=self._place,
-            describe_bad=self.samples.describe_bad,
+            describe_bad=functools.partial(describe_bad, self.samples),
             evaluate=self.evaluate,
             save=self.save,
             roll_back=self.roll_back,
@@ -176,8 +196,9 @@ class TrainingRun:
         """Host arrays -> the batch on the devices, its texts cut to a common length."""
         self.store.check()  # a save that fails in the background ends the run soon
         if self.text_lengths:
-            longest = agreed_maximum(longest_text(arrays))
-            arrays = cut(arrays, longest, self.text_lengths)
+            longest = agreed_maximum(longest_text(arrays["pairs"]))
+            pairs = cut(arrays["pairs"], longest, self.text_lengths)
+            arrays = arrays | {"pairs": pairs}
         return place_batch(arrays, self.mesh)
 
     def _observed(self, step: Callable) -> Callable:
@@ -197,9 +218,7 @@ class TrainingRun:
 
     def batches(self) -> Iterator:
         """Host batches from the run's first step on."""
-        size = self.config.batch_size
-        share = process_share(size, self.mesh)
-        return self.feed.batches(self.samples, size, share, self.first_step)
+        return self.streams.batches(self.samples, self.mesh, self.first_step)
 
     def save(self, step: int, state: TrainState, progress: Progress) -> None:
         counters = {"step": step, **progress.to_dict()}
@@ -238,9 +257,11 @@ class TrainingRun:
         with tempfile.TemporaryDirectory() as folder:
             self.tokenizer.save(folder)
             files = description.read_folder(folder)
+        more = {ANSWERS: list(self.answers)} if self.answers else {}
+        more[CONFIG] = self._resolved_config()
+        more[DATA] = self.streams.fingerprint
         return {f"{TOKENIZER}/{name}": data for name, data in files.items()} | {
-            CONFIG: description.to_json(self._resolved_config()),
-            DATA: description.to_json(self.feed.fingerprint),
+            name: description.to_json(content) for name, content in more.items()
         }
 
     def _check_processes(self) -> None:
@@ -251,6 +272,7 @@ class TrainingRun:
                 "config": self._files[CONFIG],
                 "tokenizer": b"".join(x for n, x in files if n.startswith(TOKENIZER)),
                 "data": self._files[DATA],
+                "list of answers": self._files.get(ANSWERS, b""),
             }
         )
 

@@ -1,11 +1,45 @@
 """The numbers of a recipe: which of them make sense, and the plan that they are."""
 
+from collections.abc import Mapping, Sequence
+
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vlp_jax.checkpoint.storage import WEIGHTS
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup
+from vlp_jax.parallel.mesh import check_batch_size
 from vlp_jax.training.plan import Plan
+
+SECTIONS = {"pairs": "data", "questions": "questions"}  # of a config, by stream
+
+
+def stream_sizes(config: ConfigDict) -> dict[str, int]:
+    """{stream: rows of its batches} of what a run reads; pairs where nothing is set."""
+    sizes = {"pairs": config.batch_size}
+    if is_read(config, "questions"):
+        own = config.questions.batch_size
+        sizes["questions"] = config.batch_size if own is None else own
+        if not is_read(config, "pairs"):
+            del sizes["pairs"]
+    return sizes
+
+
+def is_read(config: ConfigDict, stream: str) -> bool:
+    """Whether a run has a source for a stream; a config of old knows only pairs."""
+    if SECTIONS[stream] not in config:
+        return False
+    section = config[SECTIONS[stream]]
+    return section.train.kind is not None or bool(section.mixture)
+
+
+def complete_questions(config: ConfigDict) -> None:
+    """Writes out what the questions of a run take from its other settings."""
+    if is_read(config, "questions"):
+        questions = config.questions
+        questions.batch_size = stream_sizes(config)["questions"]
+        if questions.length is None:
+            questions.length = config.tokenizer.length
 
 
 def check_settings(config: ConfigDict) -> None:
@@ -20,6 +54,7 @@ def check_settings(config: ConfigDict) -> None:
     check_range("data.workers", config.data.workers, 0)
     check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)
     check_range("accumulation", config.accumulation, 1)
+    _check_questions(config)
     check_range("checkpoint.keep", config.checkpoint.keep, 1)
     check_range("checkpoint.keep_every", config.checkpoint.keep_every, 1)
     if config.checkpoint.keep_best is not None:
@@ -45,13 +80,50 @@ def check_settings(config: ConfigDict) -> None:
     check_range("stop_after", config.stop_after, 1)
 
 
+def _check_questions(config: ConfigDict) -> None:
+    questions, longest = config.questions, config.tokenizer.length
+    check_range("questions.batch_size", questions.batch_size, 1)
+    check_range("questions.answer_count", questions.answer_count, 1)
+    if is_read(config, "questions"):
+        check_range("questions.length", questions.length, 1, longest)
+        check_range("questions.answer_length", questions.answer_length, 1, longest)
+    if config.data.text_lengths is not None and "pairs" not in stream_sizes(config):
+        raise ConfigError(
+            "data.text_lengths cuts captions, and this run reads only questions; "
+            "leave it out, or set questions.length"
+        )
+
+
+def check_sizes(config: ConfigDict, mesh: Mesh) -> None:
+    """ConfigError unless the devices can share the batches of all streams evenly."""
+    for stream, rows in stream_sizes(config).items():
+        name = "batch_size" if stream == "pairs" else f"{SECTIONS[stream]}.batch_size"
+        check_batch_size(rows, mesh, config.accumulation, name)
+
+
+def check_streams(
+    needed: Mapping[str, Sequence[str]], sizes: Mapping[str, int]
+) -> None:
+    """ConfigError where an objective needs a stream that the run does not read.
+
+    needed: {objective: streams}. sizes: as stream_sizes returns them.
+    """
+    for name, streams in needed.items():
+        for stream in (stream for stream in streams if stream not in sizes):
+            raise ConfigError(
+                f"objectives.{name} learns from {stream}, and this run reads only "
+                f"{' and '.join(sizes)}; set --config.{SECTIONS[stream]}.train.kind, "
+                f"or --config.objectives.{name}.weight=0"
+            )
+
+
 def make_plan(config: ConfigDict) -> Plan:
     """When things happen in a run of this config."""
     last = config.steps if config.stop_after is None else config.stop_after
     return Plan(
         total_steps=config.steps,
         last_step=min(config.steps, last),
-        batch_size=config.batch_size,
+        rows=stream_sizes(config),
         log_every=config.log_every,
         save_every=config.checkpoint.every,
         evaluate_every=config.evaluation.every or 0,

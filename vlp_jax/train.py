@@ -8,7 +8,7 @@ from absl import flags
 from vlp_jax import cli
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.core.logs import say, size_of
+from vlp_jax.core.logs import say
 
 flags.DEFINE_string("workdir", None, "Folder of checkpoints and metrics.")
 flags.DEFINE_bool("strict", False, "End where the newest checkpoint is damaged.")
@@ -45,17 +45,17 @@ def _train(config, workdir: str, preemption) -> None:
     hosts = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
     kind = jax.devices()[0].device_kind
     say(f"  devices   {jax.device_count()} x {kind}{hosts} ({mesh})")
-    say(f"  data      {run.source.name}, {size_of(run.source)}")
+    for line in run.streams.lines(run.learner.objective.streams):
+        say(f"  data      {line}")
     tokenizer = run.tokenizer
     say(f"  text      {tokenizer.vocab_size:,} tokens, length {tokenizer.length}")
     plan = run.plan
-    for name, how in run.learner.objective.describe(plan.batch_size).items():
+    if run.answers:
+        say(f"  answers   {len(run.answers):,} of them are classes")
+    for name, how in run.learner.objective.describe(plan.rows).items():
         say(f"  loss      {name}: {how}")
-    passes = plan.last_step * plan.batch_size / len(run.source)
-    say(
-        f"  plan      {plan.last_step:,} steps of {plan.batch_size:,} pairs "
-        f"({passes:.1f} passes over the data), saved every {plan.save_every:,}"
-    )
+    steps = run.streams.steps(plan.last_step)
+    say(f"  plan      {steps}, saved every {plan.save_every:,}")
     state = run.start()
     locked = f", {trees.count(state.frozen):,} of them locked" if state.frozen else ""
     say(f"  model     {run.parameters(state):,} parameters{locked}")

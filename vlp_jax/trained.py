@@ -18,11 +18,12 @@ from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.parallel.sharding import REPLICATED, placed_shapes
+from vlp_jax.settings import is_read
 from vlp_jax.transfer.initialise import InitialWeights, Match
 
 # Files of a checkpoint's description.
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
-DATA = "data.json"
+DATA, ANSWERS = "data.json", "answers.json"
 TOKEN_EMBEDDING = "text/token_embedding"  # the parameter that a tokenizer belongs to
 
 
@@ -33,6 +34,14 @@ def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
         length=config.tokenizer.length,
         canonicalise=config.tokenizer.canonicalise,
     )
+
+
+def saved_answers(folder: Path, config: ConfigDict) -> tuple[str, ...]:
+    """The answers that are classes of the model; () where it learned no questions."""
+    path = folder / description.FOLDER / ANSWERS
+    if not is_read(config, "questions") or not path.exists():
+        return ()
+    return tuple(description.read_json(folder, ANSWERS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +116,8 @@ def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
     config = for_any_machine(checkpoint_config(folder))
     preprocessing = build.make_preprocessing(config)
     tokenizer = saved_tokenizer(folder, config)
-    model = build.make_model(config, preprocessing, tokenizer)
+    answers = saved_answers(folder, config)
+    model = build.make_model(config, preprocessing, tokenizer, len(answers))
     init = build.init_function(model, preprocessing.image_size, tokenizer.length)
     mesh = MeshSpec().make()
     shapes = dict(jax.eval_shape(init, jax.random.key(0)))

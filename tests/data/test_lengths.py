@@ -11,7 +11,7 @@ def batch(*lengths: int, size: int = 16) -> dict:
     mask = np.arange(size) < np.array(lengths)[:, None]
     tokens = np.where(mask, 1 + np.arange(size), 0).astype(np.int32)
     image = np.zeros((len(lengths), 4, 4, 3), np.uint8)
-    return {"pairs": {"image": image, "text_tokens": tokens, "text_mask": mask}}
+    return {"image": image, "text_tokens": tokens, "text_mask": mask}
 
 
 @pytest.mark.parametrize(
@@ -20,17 +20,11 @@ def batch(*lengths: int, size: int = 16) -> dict:
 def test_a_batch_is_cut_to_the_first_length_that_holds_it(longest, expected):
     lengths = check_lengths((8, 4), 16)
     given = batch(longest, 1)
-    found = cut(given, longest_text(given), lengths)["pairs"]
+    found = cut(given, longest_text(given), lengths)
     assert found["text_tokens"].shape == found["text_mask"].shape == (2, expected)
-    assert found["image"] is given["pairs"]["image"]
+    assert found["image"] is given["image"]
     assert found["text_mask"].sum() == longest + 1  # no word is lost
-    assert not given["pairs"]["text_tokens"][:, expected:].any()
-
-
-def test_the_longest_text_of_all_streams_counts():
-    both = {"pairs": batch(3)["pairs"], "questions": batch(9)["pairs"]}
-    assert longest_text(both) == 9
-    assert cut(both, 9, (4, 12, 16))["pairs"]["text_mask"].shape == (1, 12)
+    assert not given["text_tokens"][:, expected:].any()
 
 
 @pytest.mark.parametrize("lengths", [(0,), (17,), (4.5,), ("8",)])

@@ -16,7 +16,7 @@ from tests.data.numbered import (
     tokenize,
 )
 from vlp_jax.core.errors import RunError
-from vlp_jax.data.loader import Loader
+from vlp_jax.data.loader import HostBatch, Loader, joined
 from vlp_jax.data.order import Order
 from vlp_jax.data.pairs import PairSamples
 from vlp_jax.parallel.sharding import Share
@@ -132,6 +132,50 @@ def test_a_batch_larger_than_the_data():
     found = ids(batches(3, batch_size=8, size=3))
     for start in range(0, 24, 3):
         assert sorted(found[start : start + 3]) == [0, 1, 2]
+
+
+# ---- several streams
+
+
+class Counting:
+    """An endless stream of batches that knows whether it was closed."""
+
+    def __init__(self, name: str, bad: dict[str, int], fails_at: int = -1):
+        self.name, self.bad, self.fails_at, self.closed = name, bad, fails_at, False
+
+    def __call__(self):
+        try:
+            for step in itertools.count():
+                if step == self.fails_at:
+                    raise RunError("no more")
+                yield HostBatch({self.name: {"step": np.array([step])}}, self.bad)
+        finally:
+            self.closed = True
+
+
+def test_batches_of_streams_are_joined():
+    one = Counting("pairs", {"image_empty": 2, "image_missing": 1})
+    other = Counting("questions", {"image_empty": 3})
+    both = joined([one(), other()])
+    for step in range(3):
+        batch = next(both)
+        assert {k: v["step"].item() for k, v in batch.arrays.items()} == {
+            "pairs": step,
+            "questions": step,
+        }
+        assert batch.bad == {"image_empty": 5, "image_missing": 1}
+    assert not one.closed and not other.closed
+    both.close()
+    assert one.closed and other.closed
+
+
+def test_where_a_stream_fails_the_others_are_closed():
+    one, other = Counting("pairs", {}), Counting("questions", {}, fails_at=2)
+    both = joined([one(), other()])
+    assert next(both).bad == next(both).bad == {}
+    with pytest.raises(RunError, match="no more"):
+        next(both)
+    assert one.closed and other.closed
 
 
 # ---- bad samples

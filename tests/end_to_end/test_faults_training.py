@@ -195,7 +195,7 @@ def test_rollbacks_are_bounded_and_the_end_is_explained(program, tmp_path):
     ]
     report = json.loads((tmp_path / "nonfinite.json").read_text())
     assert report["steps"] == [16, 18]
-    assert report["first_of_them"]["positions"] == [240, 255]
+    assert report["first_of_them"]["positions"] == {"pairs": [240, 255]}
     assert len(set(report["first_of_them"]["sample_ids"]["pairs"])) == 16
     assert report["last_finite"]["step"] == 11
     assert committed_steps(tmp_path) == [5, 10, 15]

@@ -7,7 +7,7 @@ from vlp_jax.training.plan import Plan
 PLAN = Plan(
     total_steps=12,
     last_step=12,
-    batch_size=100,
+    rows={"pairs": 100},
     log_every=3,
     save_every=4,
     evaluate_every=6,

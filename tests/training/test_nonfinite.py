@@ -188,7 +188,7 @@ def test_keep_if_takes_keys_and_integers():
 # ---- in the loop
 
 
-PLAN = plan(total_steps=90, last_step=90, batch_size=4)
+PLAN = plan(total_steps=90, last_step=90, rows={"pairs": 4})
 
 
 def started(step, count, loss=math.nan, norm=math.nan):
@@ -239,7 +239,7 @@ def test_when_rollbacks_do_not_help_a_report_is_written(tmp_path, good):
         "first_of_them": {
             "loss": "nan",
             "gradient_norm": "nan",
-            "positions": [80, 83],
+            "positions": {"pairs": [80, 83]},
             "sample_ids": {"pairs": [2100, 2101, 2102, 2103]},
         },
         "last_finite": {"step": 20, "loss": 1.5} if good else None,

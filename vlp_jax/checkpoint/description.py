@@ -4,6 +4,7 @@
 <step>/description/tokenizer/...        the tokenizer's own files
 <step>/description/progress.json        counters that travel with the step
 <step>/description/data.json            fingerprint of the data it was trained on
+<step>/description/answers.json         answers that are classes, where there are any
 <step>/description/metrics.json         of the evaluation at this step, if there was one
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 
-Arrays = Mapping[str, Mapping[str, np.ndarray]]
+Arrays = Mapping[str, np.ndarray]  # of one stream
 
 
 def check_lengths(lengths: Sequence[int], longest: int) -> tuple[int, ...]:
@@ -27,18 +27,15 @@ def check_lengths(lengths: Sequence[int], longest: int) -> tuple[int, ...]:
 
 
 def longest_text(arrays: Arrays) -> int:
-    """Tokens of the longest text of all streams of a batch."""
-    return max(int(stream["text_mask"].sum(axis=1).max()) for stream in arrays.values())
+    """Tokens of the longest text of a batch."""
+    return int(arrays["text_mask"].sum(axis=1).max())
 
 
-def cut(arrays: Arrays, longest: int, lengths: Sequence[int]) -> dict:
+def cut(arrays: Arrays, longest: int, lengths: Sequence[int]) -> dict[str, np.ndarray]:
     """text_tokens and text_mask [n, L], cut to the first length that holds `longest`.
 
     lengths: as check_lengths returns them.
     """
     length = next(n for n in lengths if n >= longest)
     texts = ("text_tokens", "text_mask")
-    return {
-        name: {k: v[:, :length] if k in texts else v for k, v in stream.items()}
-        for name, stream in arrays.items()
-    }
+    return {k: v[:, :length] if k in texts else v for k, v in arrays.items()}

@@ -1,7 +1,9 @@
 """Batches for this process, from any step on."""
 
+import contextlib
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +27,17 @@ class HostBatch:
 
     arrays: dict[str, dict[str, np.ndarray]]
     bad: dict[str, int]
+
+
+def joined(streams: Sequence[Iterator[HostBatch]]) -> Iterator[HostBatch]:
+    """Batches of several streams as one: their arrays side by side, `bad` added up."""
+    with contextlib.ExitStack() as closing:
+        for stream in streams:
+            closing.callback(stream.close)
+        for parts in zip(*streams, strict=True):
+            arrays = {name: x for part in parts for name, x in part.arrays.items()}
+            bad = sum((Counter(part.bad) for part in parts), Counter())
+            yield HostBatch(arrays, dict(bad))
 
 
 class _Chunks:
@@ -62,7 +75,7 @@ class Loader:
     """Reads samples in the background and stacks them.
 
     Args:
-      samples: position -> {key: array} with a `bad` entry (see PairSamples).
+      samples: position -> {key: array} with a `bad` entry (see data/samples.py).
       batch_size: global batch size B.
       threads: decoding threads (0: one, for sources that need no decoding).
       share: the rows of a batch that this process reads; None: all of them.

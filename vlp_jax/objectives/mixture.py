@@ -78,16 +78,34 @@ class Mixture:
         """Whether outputs are wanted under a moving average of the parameters."""
         return any(need.parameters == "momentum" for need in self.needs)
 
-    def describe(self, batch: int) -> dict[str, str]:
-        """How each objective computes its loss, where it says so."""
-        active = self.active.items()
-        return {k: o.describe(batch) for k, o in active if hasattr(o, "describe")}
+    @property
+    def streams(self) -> dict[str, list[str]]:
+        """What each objective learns from, the stream of its first need first."""
+        return {
+            name: list(dict.fromkeys(need.stream for need in o.needs))
+            for name, o in self.active.items()
+        }
 
-    def check(self, batch: int, samples: int) -> None:
-        """ConfigError where an objective cannot work on such a run, and says so."""
-        for objective in self.active.values():
+    def describe(self, batch: Mapping[str, int]) -> dict[str, str]:
+        """How each objective computes its loss, where it says so.
+
+        batch: rows of a batch by stream.
+        """
+        return {
+            name: o.describe(batch[self.streams[name][0]])
+            for name, o in self.active.items()
+            if hasattr(o, "describe")
+        }
+
+    def check(self, batch: Mapping[str, int], samples: Mapping[str, int]) -> None:
+        """ConfigError where an objective cannot work on such a run, and says so.
+
+        batch: rows of a batch by stream; samples: those of the run's data.
+        """
+        for name, objective in self.active.items():
             if hasattr(objective, "check"):
-                objective.check(batch, samples)
+                stream = self.streams[name][0]
+                objective.check(batch[stream], samples[stream])
 
     def initial_state(self) -> dict[str, PyTree]:
         return {name: o.initial_state() for name, o in self.active.items()}

@@ -95,7 +95,9 @@ def batch_devices(mesh: Mesh) -> int:
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
-def check_batch_size(batch_size: int, mesh: Mesh, accumulation: int = 1) -> None:
+def check_batch_size(
+    batch_size: int, mesh: Mesh, accumulation: int = 1, name: str = "batch_size"
+) -> None:
     """ConfigError unless the devices can share every micro-batch evenly."""
     devices = batch_devices(mesh)
     shares = devices * accumulation
@@ -103,6 +105,6 @@ def check_batch_size(batch_size: int, mesh: Mesh, accumulation: int = 1) -> None
         near = max(shares, round(batch_size / shares) * shares)
         parts = f" in {accumulation} micro-batches" if accumulation > 1 else ""
         raise ConfigError(
-            f"batch_size {batch_size} cannot be split evenly over {devices} devices"
+            f"{name} {batch_size} cannot be split evenly over {devices} devices"
             f"{parts}; use a multiple of {shares}, for example {near}"
         )

@@ -98,13 +98,16 @@ class NonFinitePolicy:
         ids = multihost_utils.process_allgather(first.sample_ids, tiled=True)
         if not talks():
             return
-        size = self.plan.batch_size
+        before = first.step - 1
         report = {
             "steps": [first.step, last.step],
             "first_of_them": {
                 "loss": str(float(first.metrics["loss"])),
                 "gradient_norm": str(float(first.metrics["gradient_norm"])),
-                "positions": [(first.step - 1) * size, first.step * size - 1],
+                "positions": {
+                    name: [before * rows, first.step * rows - 1]
+                    for name, rows in self.plan.rows.items()
+                },
                 "sample_ids": {name: x.tolist() for name, x in ids.items()},
             },
             "last_finite": good

@@ -11,11 +11,11 @@ from vlp_jax.parallel.hosts import sum_counts
 class Progress:
     """Counters that are saved with the state: what the steps so far consumed.
 
-    `samples` and `bad` are of all processes together; `own` is what this process has
-    counted since the last `settle`, and is never saved. `skipped_updates` were not
-    finite, `rollbacks` went back to earlier weights; `checkpoint` is the last step
-    that was saved because it was due: there a rollback leads, whatever was saved in
-    between because the run was told to end.
+    `samples` and `bad` are of all streams and processes together; `own` is what this
+    process has counted since the last `settle`, and is never saved. `skipped_updates`
+    were not finite, `rollbacks` went back to earlier weights; `checkpoint` is the last
+    step that was saved because it was due: there a rollback leads, whatever was saved
+    in between because the run was told to end.
     """
 
     samples: int = 0
