@@ -1,5 +1,6 @@
-"""Runs of the tiny recipe that have begun and are saved, without a step of training."""
+"""Runs of tiny recipes that have begun and are saved, without a step of training."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -12,18 +13,22 @@ from vlp_jax.training.progress import Progress
 from vlp_jax.training.state import TrainState
 
 
-def begun(workdir: Path, **settings) -> tuple[TrainingRun, TrainState]:
-    """A run of tiny.py, some of its settings changed, and its first state."""
-    run = TrainingRun(tiny(**settings), workdir)
+def begun(
+    workdir: Path, recipe: Callable = tiny, **settings
+) -> tuple[TrainingRun, TrainState]:
+    """A run of a recipe, some of its settings changed, and its first state."""
+    run = TrainingRun(recipe(**settings), workdir)
     return run, run.start()
 
 
-def saved(workdir: Path, step: int, **settings) -> tuple[TrainingRun, TrainState]:
+def saved(
+    workdir: Path, step: int, recipe: Callable = tiny, **settings
+) -> tuple[TrainingRun, TrainState]:
     """The same with `step` on disk, where all parameters are one larger than at first.
 
     The average stays as it was; 16 samples were read a step, and 3 of all were bad.
     """
-    run, state = begun(workdir, **settings)
+    run, state = begun(workdir, recipe, **settings)
     params = jax.tree.map(lambda x: x + 1, state.params)
     place = state.step.sharding
     state = state.replace(params=params, step=jax.device_put(jnp.int32(step), place))

@@ -42,6 +42,9 @@ ANOTHER_RUN = {
     "data__train__caption_column": "alt",
     "data__train__caption_weights": (0.9, 0.1),
     "data__decoder": "pillow",
+    "questions__answer_length": 9,
+    "questions__answer_count": 100,
+    "questions__answers": "list.txt",
 }
 THE_SAME_RUN = {
     "name": "mine",
@@ -93,6 +96,28 @@ def test_what_may_change(path):
     free, refused = changed_settings(BEFORE, resolved(**{path: THE_SAME_RUN[path]}))
     assert path.replace("__", ".") in {line.split(":")[0] for line in free}
     assert refused == []
+
+
+def test_questions_are_compared_as_pairs_are():
+    asked = {"questions__train__kind": "digit_scenes"}
+    before = resolved(**asked)
+    free, refused = changed_settings(before, resolved(**asked, questions__length=9))
+    assert (free, refused) == ([], ["questions.length: 77 -> 9"])
+    # What is written out is the same run.
+    same = {"questions__length": 77, "questions__batch_size": 256}
+    assert changed_settings(before, resolved(**asked, **same)) == ([], [])
+    moved = resolved(**asked, questions__train__root="/elsewhere")
+    assert changed_settings(before, moved)[1] == []
+    assert (
+        "questions.train.kind: None -> digit_scenes"
+        in (changed_settings(BEFORE, before)[1])
+    )
+
+
+def test_a_checkpoint_older_than_questions_goes_on():
+    before = resolved()
+    del before["questions"]
+    assert changed_settings(before, resolved()) == ([], [])
 
 
 def test_nothing_has_changed():

@@ -4,19 +4,24 @@ Whole runs are in end_to_end/.
 """
 
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
+from tests.learns_questions import Agreement, asking
 from tests.recipes import tiny
 from tests.saved_runs import begun, saved
+from vlp_jax import objectives, streams
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.steps import step_folder
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Report
+from vlp_jax.data.questions import count_answers
 from vlp_jax.runs import TrainingRun
+from vlp_jax.trained import load_checkpoint, saved_answers
 from vlp_jax.training.state import variables_of
 
 
@@ -142,6 +147,73 @@ def test_going_back_takes_the_weights_but_not_the_step(before):
     for path, leaf in trees.flatten(fresh.params).items():
         later = trees.flatten(state.params)[path]
         np.testing.assert_allclose(later, leaf + 1, rtol=1e-6, err_msg=path)
+
+
+# ---- questions
+
+
+@pytest.fixture
+def agreement(monkeypatch):
+    monkeypatch.setitem(objectives.OBJECTIVES, "agreement", Agreement)
+
+
+def test_the_answers_of_a_run_are_counted_once(tmp_path, agreement, monkeypatch):
+    counted = []
+    monkeypatch.setattr(streams, "count_answers", counting(counted))
+    run, state = saved(tmp_path, 5, recipe=asking)
+    run.store.close()
+    assert len(run.answers) == 22 and counted == ["digit_scenes/train"]
+    assert run.learner.objective.objectives["agreement"].checked == (8, 200)
+    files = description.read_folder(step_folder(tmp_path, 5) / description.FOLDER)
+    assert json.loads(files["answers.json"]) == list(run.answers)
+    again, _ = begun(tmp_path, recipe=asking)
+    assert again.answers == run.answers and len(counted) == 1
+    folder = step_folder(tmp_path, 5)
+    assert saved_answers(folder, again.config) == run.answers
+    assert saved_answers(folder, tiny()) == ()
+    assert load_checkpoint(str(tmp_path), 8, "model").step == 5
+    with pytest.raises(ConfigError, match="questions.answer_count: 3129 -> 5"):
+        begun(tmp_path, recipe=asking, questions__answer_count=5)
+    with pytest.raises(ConfigError, match=r"questions.train.size.*1 changed: quest"):
+        begun(tmp_path, recipe=asking, questions__train__size=100)
+
+
+def counting(counted: list):
+    """count_answers that says of which source."""
+
+    def count(source):
+        counted.append(source.name)
+        return count_answers(source)
+
+    return count
+
+
+def test_a_run_without_questions_has_no_answers(before):
+    workdir, run, _ = before
+    assert run.answers == ()
+    assert not (step_folder(workdir, 5) / "description" / "answers.json").exists()
+
+
+def test_an_objective_whose_stream_is_not_read(tmp_path, agreement):
+    config = asking()
+    config.questions.train.kind = None
+    with pytest.raises(ConfigError, match="objectives.agreement learns from questions"):
+        TrainingRun(config, tmp_path)
+
+
+def test_only_captions_are_cut(tmp_path, agreement):
+    config = asking(data__text_lengths=(4, 16))
+    run = TrainingRun(config, tmp_path)
+    run.store = SimpleNamespace(check=lambda: None)
+    mask = np.arange(24) < 10
+    texts = {"text_tokens": np.zeros((8, 24)), "text_mask": np.tile(mask, (8, 1))}
+    with jax.set_mesh(run.mesh):
+        found = run._place({"pairs": texts, "questions": texts})
+    assert found["pairs"]["text_mask"].shape == (8, 16)
+    assert found["questions"]["text_mask"].shape == (8, 24)
+
+
+# ---- evaluation
 
 
 class Fixed:

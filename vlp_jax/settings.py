@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from vlp_jax.checkpoint.storage import WEIGHTS
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup
+from vlp_jax.data.answers import read_classes
 from vlp_jax.parallel.mesh import check_batch_size
 from vlp_jax.training.plan import Plan
 
@@ -31,6 +32,16 @@ def is_read(config: ConfigDict, stream: str) -> bool:
         return False
     section = config[SECTIONS[stream]]
     return section.train.kind is not None or bool(section.mixture)
+
+
+def most_classes(config: ConfigDict) -> int:
+    """How many answers are classes, as far as can be told without the data."""
+    questions = config.questions
+    if "questions" not in stream_sizes(config):
+        return 0
+    if questions.answers is not None:
+        return len(read_classes(questions.answers))
+    return questions.answer_count
 
 
 def complete_questions(config: ConfigDict) -> None:

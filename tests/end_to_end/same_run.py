@@ -23,9 +23,7 @@ def checkpoint(workdir, step=STEPS) -> dict[str, np.ndarray]:
     place = jax.sharding.SingleDeviceSharding(here)
     items = {}
     with ocp.StandardCheckpointer() as checkpointer:
-        for item in ITEMS:
-            if not (folder / item).is_dir():
-                continue
+        for item in (name for name in ITEMS if (folder / name).exists()):
             saved = checkpointer.metadata(folder / item).item_metadata.tree
             like = placed_shapes(saved, jax.tree.map(lambda _: place, saved))
             items[item] = checkpointer.restore(folder / item, like)

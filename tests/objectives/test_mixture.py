@@ -135,3 +135,29 @@ def test_a_scheduled_term_is_added_when_its_time_has_come():
 def test_wrong_schedules_are_explained(settings, said):
     with pytest.raises(ConfigError, match=said):
         Schedule(**settings)
+
+
+# ---- streams
+
+
+class Asking(Spread):
+    """An objective that learns from questions, and says what it was told."""
+
+    needs = (Need("answer_labels", "questions"), Need("text_embedding"))
+
+    def describe(self, batch):
+        return f"of {batch}"
+
+    def check(self, batch, samples):
+        self.checked = batch, samples
+
+
+def test_an_objective_is_told_the_size_of_its_own_stream():
+    asking, spread = Asking(), Spread()
+    known = {"asking": asking, "spread": spread, "other": Asking()}
+    mixture = Mixture(known, {"asking": 1.0, "spread": 1.0, "other": 0.0})
+    assert mixture.streams == {"asking": ["questions", "pairs"], "spread": ["pairs"]}
+    sizes = {"pairs": 16, "questions": 8}
+    assert mixture.describe(sizes) == {"asking": "of 8"}
+    mixture.check(sizes, {"pairs": 100, "questions": 50})
+    assert asking.checked == (8, 50) and not hasattr(known["other"], "checked")

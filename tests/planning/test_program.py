@@ -5,7 +5,11 @@ import importlib
 import jax
 import pytest
 
+from tests.learns_questions import Agreement, asking
+from vlp_jax import build, objectives
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.planning.program import StepProgram, needed_bytes
+from vlp_jax.streams import Streams
 
 # GFLOP of a pair, forward and backward; OpenCLIP publishes a third of each as the
 # forward pass (model_profile.csv: 14.78, 41.09, 175.33, and 18.18 less 0.64 for RN50,
@@ -33,6 +37,71 @@ def test_published_sizes(name):
     # Adam keeps two numbers beside each parameter; fsdp splits all but the small.
     split = 12 * program.parameters / program.mesh.shape["fsdp"]
     assert program.state_bytes == pytest.approx(split, rel=0.01)
+
+
+# ---- questions
+
+
+@pytest.fixture
+def agreement(monkeypatch):
+    monkeypatch.setitem(objectives.OBJECTIVES, "agreement", Agreement)
+
+
+def program_of(config) -> StepProgram:
+    return StepProgram(config, jax.devices(), is_tpu=False)
+
+
+def shapes(batch) -> dict:
+    return {
+        name: {key: (x.shape, x.dtype.name) for key, x in arrays.items()}
+        for name, arrays in batch.items()
+    }
+
+
+def test_the_batch_is_that_of_a_run(agreement):
+    config = asking()
+    streams = Streams(config)
+    words = build.make_tokenizer(config, ["a text"])
+    samples = streams.samples(build.make_preprocessing(config), words, ())
+    batches = streams.batches(samples, build.make_mesh(config), 0)
+    expected = next(batches).arrays
+    batches.close()
+    assert shapes(program_of(config).batch(16)) == shapes(expected)
+
+
+def test_questions_are_planned_in_proportion(agreement):
+    program = program_of(asking(batch_size=24, questions__batch_size=16))
+    assert program.rows(24) == {"pairs": 24, "questions": 16}
+    assert program.rows(48, program.shares) == {"pairs": 48, "questions": 32}
+    assert program.rows(32, program.shares) == {"pairs": 32, "questions": 24}
+    alone = program_of(asking(pairs=False))
+    assert alone.rows(40) == {"questions": 40} and alone.stream == "questions"
+
+
+def test_what_a_pair_costs_with_its_questions(agreement):
+    """Their sum, in the proportion of the batches."""
+    pairs = program_of(asking(objectives__agreement__weight=0.0))
+    questions = program_of(asking(pairs=False))
+    both = program_of(asking(batch_size=24, questions__batch_size=16))
+    for name in ("model_flops", "kept_bytes"):
+        one, other = getattr(pairs, name), getattr(questions, name)
+        assert one > 0 and other > 0
+        assert getattr(both, name) == pytest.approx(one + other * 2 / 3, rel=1e-6)
+
+
+def test_a_plan_of_questions_alone_compiles(agreement):
+    compiled = program_of(asking(pairs=False)).compile(16)
+    assert compiled.memory and compiled.flops > 0
+
+
+def test_an_objective_without_its_stream(agreement):
+    config = asking()
+    config.questions.train.kind = None
+    with pytest.raises(ConfigError, match="objectives.agreement learns from questions"):
+        program_of(config)
+
+
+# ---- what the compiler says
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,14 @@ def test_bytes_for_people():
         "0.50 GiB",
         "1,500.00 GiB",
     ]
+
+
+def test_questions_beside_pairs_or_alone():
+    both = dataclasses.replace(FITS, others={"questions": 256})
+    assert "1,024 pairs, 64 a chip; 256 questions" in "\n".join(both.lines())
+    assert both.to_dict()["rows"] == {"pairs": 1024, "questions": 256}
+    assert FITS.to_dict()["rows"] == {"pairs": 1024}
+    alone = "\n".join(dataclasses.replace(FITS, stream="questions").lines())
+    assert "pair" not in alone.split("assumed")[0]
+    for words in ("1,024 questions, 64 a chip", "G a question", " questions/s"):
+        assert words in alone, words

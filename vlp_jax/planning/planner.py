@@ -92,7 +92,8 @@ def make_plan(
     config.steps = config.steps or 1  # how many epochs are, only the data know
     settings.make_plan(config)
     program = make_program(config, topology)
-    batch, limit = config.batch_size, topology.chip.hbm
+    settings.check_sizes(config, program.mesh)
+    batch, limit = program.sizes[program.stream], topology.chip.hbm
     pairs = program.pairs_of(batch)
     search = Search(program, limit, tell)
     at_least = lower_bound(program, pairs)

@@ -6,6 +6,7 @@ the tokenizer only config.tokenizer.vocab_size and length.
 
 import dataclasses
 import functools
+import math
 import re
 import tempfile
 import time
@@ -20,10 +21,11 @@ from jax.errors import JaxRuntimeError
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
-from vlp_jax import build
+from vlp_jax import build, settings
 from vlp_jax.core import trees
 from vlp_jax.core.errors import RunError
 from vlp_jax.core.types import Batch
+from vlp_jax.data.answers import PEOPLE
 from vlp_jax.learner import Learner
 from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.parallel.mesh import batch_devices, check_batch_size
@@ -62,7 +64,7 @@ class StepProgram:
     """The train step of a config on given devices.
 
     Args:
-      config: of a training run; its batch_size is not used.
+      config: of a training run; of its batch sizes only their proportions are used.
       devices: of a topology, or of this machine.
       is_tpu: whether libtpu compiles for them.
     """
@@ -72,6 +74,7 @@ class StepProgram:
         self.mesh = build.make_mesh(config, devices)
         self.devices = len(devices)
         self.shares = batch_devices(self.mesh) * config.accumulation
+        self.sizes = settings.stream_sizes(config)
         preprocessing = build.make_preprocessing(config)
         block = config.tokenizer
         tokenizer = SimpleNamespace(
@@ -80,24 +83,53 @@ class StepProgram:
             word_borders=np.ones((2, block.vocab_size), bool),
             **dict.fromkeys(("bos_id", "eos_id", "pad_id", "mask_id"), 0),
         )
-        self.learner = Learner(config, self.mesh, preprocessing, tokenizer)
+        answers = settings.most_classes(config)
+        self.learner = Learner(config, self.mesh, preprocessing, tokenizer, answers)
+        settings.check_streams(self.learner.objective.streams, self.sizes)
         self.state = self.learner.state_shapes()
-        self._row = {
-            "image": ((preprocessing.image_size, preprocessing.image_size, 3), "uint8"),
-            "text_tokens": ((block.length,), "int32"),
-            "text_mask": ((block.length,), "bool"),
+        self._image_size = preprocessing.image_size
+
+    @property
+    def stream(self) -> str:
+        """The first stream, whose rows a plan counts: the others' are in proportion."""
+        return next(iter(self.sizes))
+
+    def rows(self, count: int, multiple: int = 1) -> dict[str, int]:
+        """Rows by stream beside so many of the first, rounded up to a multiple."""
+        first = self.sizes[self.stream]
+        exact = {name: -(-count * size // first) for name, size in self.sizes.items()}
+        return {name: -(-size // multiple) * multiple for name, size in exact.items()}
+
+    def batch(self, count: int, multiple: int = 1) -> Batch:
+        """Shapes of a batch without places; see `rows`."""
+        return {
+            name: {
+                key: jax.ShapeDtypeStruct((rows, *shape), dtype)
+                for key, (shape, dtype) in self._row(name).items()
+            }
+            for name, rows in self.rows(count, multiple).items()
+        }
+
+    def _row(self, stream: str) -> dict[str, tuple[tuple[int, ...], str]]:
+        """(shape, dtype) of the arrays of a sample."""
+        asked, length = self.config.questions, self.config.tokenizer.length
+        if stream == "questions":
+            length = asked.length or length
+        found = {
+            "image": ((self._image_size, self._image_size, 3), "uint8"),
+            "text_tokens": ((length,), "int32"),
+            "text_mask": ((length,), "bool"),
             "valid": ((), "bool"),
             "sample_id": ((), "int32"),
         }
-
-    def batch(self, rows: int) -> Batch:
-        """Shapes of a batch without places."""
-        return {
-            "pairs": {
-                key: jax.ShapeDtypeStruct((rows, *shape), dtype)
-                for key, (shape, dtype) in self._row.items()
+        if stream == "questions":
+            found |= {
+                "answer_tokens": ((asked.answer_length,), "int32"),
+                "answer_mask": ((asked.answer_length,), "bool"),
+                "answer_labels": ((PEOPLE,), "int32"),
+                "answer_scores": ((PEOPLE,), "float32"),
             }
-        }
+        return found
 
     @property
     def parameters(self) -> int:
@@ -115,7 +147,10 @@ class StepProgram:
 
     @functools.cached_property
     def kept_bytes(self) -> float:
-        """Activations of one pair that the backward pass asks for, before fusion."""
+        """Activations that the backward pass asks for, before fusion.
+
+        Those of one pair, and of the questions that belong to it where there are some.
+        """
 
         def residuals(rows: int) -> float:
             def backward(params, *others):
@@ -131,16 +166,19 @@ class StepProgram:
     def model_flops(self) -> float:
         """FLOP of a pair, forward and backward: three times those of the forward pass.
 
-        Without what remat computes again and without the loss. A locked tower, which
-        does without a backward pass, is counted like the others.
+        With those of the questions that belong to it, where there are some; without
+        what remat computes again and without the loss. A locked tower, which does
+        without a backward pass, is counted like the others.
         """
         forward = jax.make_jaxpr(self._forward)(*self._inputs(self._few_rows))
         return 3 * matmul_flops(forward) / self._few_rows
 
     @property
     def _few_rows(self) -> int:
-        """So many that every device has one, and another one to be told from it."""
-        return 2 * batch_devices(self.mesh)
+        """Of the first stream, so many that every device has one, and another one to
+        be told from it; and that the rows of the other streams are whole."""
+        whole = self.sizes[self.stream] // math.gcd(*self.sizes.values())
+        return 2 * batch_devices(self.mesh) * whole
 
     def _inputs(self, rows: int):
         """Shapes of what _forward takes."""
@@ -163,7 +201,8 @@ class StepProgram:
 
     def trace(self, batch_size: int):
         """The step, traced for a batch of this size of all devices together."""
-        batch, rows = self.batch(batch_size), NamedSharding(self.mesh, BATCH)
+        batch = self.batch(batch_size, self.shares)
+        rows = NamedSharding(self.mesh, BATCH)
         batch = placed_shapes(batch, jax.tree.map(lambda x: rows, batch))
         return self.learner.update(self.state).trace(self.state, batch)
 

@@ -1,6 +1,7 @@
 """What a plan found, as lines for people and as JSON for programs."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from vlp_jax.planning.program import Compiled, StepProgram
@@ -17,7 +18,8 @@ class Report:
 
     compiled: None when the step was refused without compiling it; `needed` is then a
     lower bound. largest_batch: None when it was not looked for, 0 when none fits;
-    at_largest: the report at that batch, where it is another.
+    at_largest: the report at that batch, where it is another. stream: what the batch
+    size counts; others: rows of the streams beside it.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Report:
     is_tpu: bool
     largest_batch: int | None = None
     at_largest: "Report | None" = None
+    stream: str = "pairs"
+    others: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
@@ -70,6 +74,7 @@ class Report:
             "devices": self.topology.devices,
             "mesh": self.mesh,
             "batch_size": self.batch_size,
+            "rows": {self.stream: self.batch_size, **self.others},
             "compiler": "libtpu" if self.is_tpu else "cpu",
             "parameters": self.parameters,
             "flops_per_pair": self.model_flops,
@@ -110,19 +115,21 @@ class Report:
         unit = "chip" if chip.devices == 1 else "device (half a chip)"
         mesh = ", ".join(f"{axis} {size}" for axis, size in self.mesh.items())
         pairs = self.batch_size / devices
+        one = self.stream.removesuffix("s")
         lines = [
             f"  devices      {devices} ({mesh}), {chip.hbm / GIB:.2f} GiB a {unit}",
-            f"  batch        {self.batch_size:,} pairs, {pairs:g} a {unit}",
+            f"  batch        {self.batch_size:,} {self.stream}, {pairs:g} a {unit}"
+            + "".join(f"; {rows:,} {name}" for name, rows in self.others.items()),
             f"  parameters   {self.parameters:,}; the train state takes "
             f"{size(self.state_bytes)} a {unit}",
-            f"  FLOP a pair  {self.model_flops / 1e9:,.4g} G forward and backward; "
+            f"  FLOP a {one:5} {self.model_flops / 1e9:,.4g} G forward and backward; "
             f"remat: {self.remat}",
         ]
         compiled = self.compiled
         if compiled is None or compiled.memory is None:
             return lines + [f"  memory       at least {size(self.needed)} a {unit}"]
         redone = compiled.flops / self.batch_size / 1e9
-        lines[-1] += f"; with it and the loss a step does {redone:,.4g} G a pair"
+        lines[-1] += f"; with it and the loss a step does {redone:,.4g} G a {one}"
         memory = compiled.memory
         lines += [
             f"  memory       arguments {size(memory.arguments)}, temporaries "
@@ -151,7 +158,7 @@ class Report:
         chip, roof = self.topology.chip, self.roofline
         return [
             f"  step         {roof.step * 1e3:,.3g} ms at best (limit: {roof.limit}): "
-            f"{roof.pairs_per_second:,.0f} pairs/s, model FLOP utilisation "
+            f"{roof.pairs_per_second:,.0f} {self.stream}/s, model FLOP utilisation "
             f"{roof.utilisation:.0%}",
             f"               matrix products {roof.compute * 1e3:,.3g} ms at "
             f"{chip.flops / 1e12:.0f} TFLOP/s, HBM {roof.hbm * 1e3:,.3g} ms at "
@@ -172,6 +179,8 @@ def make_report(
 ) -> Report:
     """The report on a batch; `at_least`: bytes it needs, should nothing be compiled."""
     config = program.config
+    others = program.rows(batch_size, program.shares)
+    others.pop(program.stream)
     remat = {tower: config.model[tower].remat or "none" for tower in ("image", "text")}
     return Report(
         name=config.name or "",
@@ -185,6 +194,8 @@ def make_report(
         needed=compiled.needed if compiled else at_least,
         compiled=compiled,
         is_tpu=program.is_tpu,
+        stream=program.stream,
+        others=others,
     )
 
 
