@@ -57,7 +57,8 @@ class Example:
     """One sample: an encoded image (or a uint8 array [H, W, 3]) and what is true.
 
     caption_weights: how often each caption is drawn in training; (): all alike.
-    negatives: captions that are nearly right, and wrong.
+    negatives: captions that are nearly right, and wrong; negative_kinds: what is wrong
+    with each ('colour'), where the source knows.
     labels: all of its classes, where a picture may have any number; None: not told.
     """
 
@@ -65,6 +66,7 @@ class Example:
     captions: tuple[str, ...] = ()
     caption_weights: tuple[float, ...] = ()
     negatives: tuple[str, ...] = ()
+    negative_kinds: tuple[str, ...] = ()
     label: int | None = None
     labels: tuple[int, ...] | None = None
     questions: tuple[Question, ...] = ()
@@ -81,6 +83,11 @@ class Source(Protocol):
     name of a set in evaluation/assets/templates.json. A source that leaves something
     out when it is opened counts it by cause in a Counter `dropped`.
     Reading is safe from several threads, and a source can be pickled.
+
+    Two methods are optional. `questions(index)` gives the questions of an example
+    without reading its picture. `check_caption(index, caption)` tells whether a caption
+    names all that the picture shows and nothing else, where the source knows that
+    exactly (digit_scenes: every digit with its colour).
 
     `fingerprint` tells whether the data are those of an earlier run: {part: digest}
     of the files it rests on (shards, tables) by their names, whatever folder they are

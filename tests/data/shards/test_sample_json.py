@@ -59,6 +59,15 @@ def test_an_example_there_and_back():
     assert found["caption_weights"] == (1.0, 3.0) and found["label"] == 0
 
 
+def test_negatives_there_and_back():
+    example = Example(b"", negatives=("a", "b"), negative_kinds=("size", "digit"))
+    found = from_json(json.loads(json.dumps(to_json(example))))
+    assert found["negatives"] == example.negatives
+    assert found["negative_kinds"] == example.negative_kinds
+    with pytest.raises(ValueError, match="as many negative_kinds as negatives"):
+        from_json({MARK: "1", "negatives": ["a"], "negative_kinds": ["size", "digit"]})
+
+
 def test_what_is_empty_is_left_out():
     assert to_json(Example(b"")) == {"vlp_jax": "1"}
     assert from_json({"vlp_jax": "1"})["captions"] == ()

@@ -1,17 +1,15 @@
 """The embedded data: pure, split cleanly, and right in everything they say."""
 
+import hashlib
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.data.sources.digit_scenes import (
-    COLOURS,
-    DigitScenes,
-    Scene,
-    scans_by_digit,
-)
+from vlp_jax.data.questions import questions_of
+from vlp_jax.data.sources.digit_scenes import DigitScenes, scans_by_digit
+from vlp_jax.data.sources.scene import COLOURS, Scene
 
 
 def scenes_of(source: DigitScenes) -> list[Scene]:
@@ -21,6 +19,7 @@ def scenes_of(source: DigitScenes) -> list[Scene]:
 def assert_equal(one, other):
     np.testing.assert_array_equal(one.image, other.image)
     assert one.captions == other.captions and one.questions == other.questions
+    assert one.negatives == other.negatives
     assert (one.label, one.name) == (other.label, other.name)
     for a, b in zip(one.regions, other.regions, strict=True):
         assert (a.box, a.label) == (b.box, b.label)
@@ -56,6 +55,26 @@ def test_the_canvas_changes_the_picture_and_not_what_it_shows():
         assert small[index].image.shape == (24, 24, 3)
         assert large[index].image.shape == (96, 96, 3)
         assert large[index].image.dtype == np.uint8
+
+
+# Of the first version: whatever is added, pictures and captions stay what they were,
+# to the bit, or models and scores could not be compared any more.
+DIGESTS = {
+    "train": ({}, "0a0e011e55195f9c"),
+    "test": ({"split": "test", "size": 500}, "d5d2f17a9ad70342"),
+    "single": ({"digit_counts": (1,), "canvas": 24}, "cf91361bc9dd0f15"),
+}
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_scenes_are_those_of_the_first_version(name):
+    settings, expected = DIGESTS[name]
+    source, found = DigitScenes(**settings), hashlib.sha256()
+    for example in map(source.__getitem__, range(60)):
+        boxes = [region.box for region in example.regions]
+        said = example.captions, example.questions, example.label, example.name, boxes
+        found.update(example.image.tobytes() + repr(said).encode())
+    assert found.hexdigest()[:16] == expected
 
 
 # ---- train and test
@@ -153,6 +172,42 @@ def test_digits_stand_out_in_their_colour(examples):
             colour = np.array(COLOURS[digit.colour])
             painted = image[region.mask].mean(0)
             assert np.linalg.norm(painted - colour) < np.linalg.norm(canvas - colour)
+
+
+def test_questions_without_pictures(examples, monkeypatch):
+    source = DigitScenes(split="test", size=20)
+    expected = [source[index].questions for index in range(20)]
+    monkeypatch.setattr(DigitScenes, "__getitem__", None)
+    assert [questions_of(source, index) for index in range(20)] == expected
+
+
+def test_captions_are_checked_against_their_own_scene(test_split):
+    for index in range(50):
+        example, other = test_split[index], test_split[(index + 1) % 50]
+        assert all(test_split.check_caption(index, x) for x in example.captions)
+        assert not test_split.check_caption(index, other.captions[0] + " and a two")
+        wrong = dict(zip(example.negative_kinds, example.negatives, strict=True))
+        assert not test_split.check_caption(index, wrong["digit"])
+        assert not test_split.check_caption(index, wrong["colour"])
+
+
+def most_frequent(source: DigitScenes) -> dict[str, Counter]:
+    """{question: how often each answer is right}."""
+    found: dict[str, Counter] = {}
+    for index in range(len(source)):
+        for question in source.questions(index):
+            found.setdefault(question.text, Counter()).update(question.answers)
+    return found
+
+
+def test_priors_answer_few_questions(test_split):
+    """Always the answer that training has most often for the question."""
+    trained, asked = most_frequent(DigitScenes(size=3000)), most_frequent(test_split)
+    right = {q: n[trained[q].most_common(1)[0][0]] for q, n in asked.items()}
+    assert 0.25 < sum(right.values()) / sum(n.total() for n in asked.values()) < 0.3
+    colours = [q for q in asked if q.startswith("what colour")]
+    share = sum(right[q] for q in colours) / sum(asked[q].total() for q in colours)
+    assert share < 0.15
 
 
 # ---- wrong settings

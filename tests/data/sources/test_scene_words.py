@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from vlp_jax.core.types import Question
-from vlp_jax.data.sources.digit_scenes import COLOURS, Digit, Scene
+from vlp_jax.data.sources import scene_words
+from vlp_jax.data.sources.scene import COLOURS, Digit, Scene
 from vlp_jax.data.sources.scene_words import (
     captions,
     describe,
+    draw_words,
+    mentions,
+    names_all,
     questions,
+    says,
     with_article,
 )
 
@@ -178,16 +183,18 @@ def test_articles(phrase, with_it):
     ],
 )
 def test_captions_in_full(relation, digits, first, last):
-    found = captions(Scene(relation, digits), Draws(0.0))
+    scene = Scene(relation, digits)
+    found = captions(scene, draw_words(scene, Draws(0.0)))
     assert len(found) == 5 and (found[0], found[-1]) == (first, last)
 
 
 def test_every_mention_is_worded_anew():
     """The same digit twice in a caption need not have the same name."""
     rng = np.random.default_rng(0)
-    found = [captions(Scene("row", (ONE, ONE)), rng)[0] for _ in range(50)]
-    mentions = [caption.split(" to the left of ") for caption in found]
-    assert 10 < sum(one != other for one, other in mentions) < 50
+    scene = Scene("row", (ONE, ONE))
+    found = [captions(scene, draw_words(scene, rng))[0] for _ in range(50)]
+    named = [caption.split(" to the left of ") for caption in found]
+    assert 10 < sum(one != other for one, other in named) < 50
 
 
 def test_questions_in_full():
@@ -210,3 +217,87 @@ def test_questions_in_full():
         ("red",),
         ("small",),
     ]
+
+
+# ---- captions read back
+
+
+def test_every_caption_is_read_back(examples):
+    for scene, example in examples:
+        assert {says(caption) for caption in example.captions} == {scene}
+        assert all(names_all(scene, caption) for caption in example.captions)
+
+
+def test_no_caption_names_all_of_another_scene(test_split):
+    """Unless both show the same digits in the same colours."""
+    scenes = [test_split.scene(index) for index in range(100)]
+    shown = [sorted((d.digit, d.colour) for d in scene.digits) for scene in scenes]
+    for index, mine in enumerate(shown):
+        caption = test_split[index].captions[index % 5]
+        found = [names_all(scene, caption) for scene in scenes]
+        assert found == [mine == other for other in shown]
+
+
+def test_templates_tell_all_relations_apart():
+    known = {words: (name, tuple(n)) for words, (name, n) in SKELETONS.items()}
+    found = scene_words.SKELETONS.items()
+    assert len(found) == sum(map(len, scene_words.TEMPLATES.values())) == 25
+    plain = {re.sub("[,:]", "", words): said for words, said in known.items()}
+    assert {words: (name, tuple(n)) for words, (name, n) in found} == plain
+
+
+TWO = Scene("row", (ONE, BIG))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a small red one to the left of a big green eight", TWO),
+        ("A tiny red one , to the LEFT of a large eight in green.", TWO),
+        ("small red one to the left of big green eight", TWO),
+        (
+            "red one to the left of big green eight",
+            Scene("row", (Digit(1, "red", None), BIG)),
+        ),
+        ("a big green eight to the left of a small red one", Scene("row", (BIG, ONE))),
+        ("a small red one beside a big green eight", None),  # no template
+        ("a small red one to the left of a big eight", None),  # in which colour?
+        ("a small red one to the left of a big green eight and a two", None),
+        ("a small red one to the left of", None),
+        ("x to the left of x", None),
+        ("", None),
+    ],
+)
+def test_what_a_caption_says(text, said):
+    assert says(text) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("a green eight and a red one", True),  # order, size and words are free
+        ("there is a red one; also an eight in green", True),
+        ("a big red one above a small green eight", True),
+        ("a red one", False),
+        ("a red one and a green eight and a red one", False),
+        ("a green one and a red eight", False),
+        ("a red one and a green eight and a blue", False),
+        ("a red one, a green eight, seven", False),
+        ("a red eight in green and a one", False),
+        ("", False),
+    ],
+)
+def test_whether_all_are_named(text, right):
+    assert names_all(TWO, text) == right
+    assert names_all(Scene("column", (BIG, ONE)), text) == right
+
+
+def test_digits_that_are_alike_are_counted():
+    twice = Scene("row", (ONE, Digit(1, "red", "big")))
+    assert names_all(twice, "a red one and a red one")
+    assert not names_all(twice, "a red one")
+    assert mentions("a red one and a tiny one in red") == [
+        Digit(1, "red", None),
+        ONE,
+    ]
+    assert mentions("nothing") == [] and mentions("something red") is None

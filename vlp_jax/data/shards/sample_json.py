@@ -1,7 +1,7 @@
 """An Example without its picture as JSON, and back: what `prepare` puts into shards.
 
   {"vlp_jax": "1", "captions": [...], "caption_weights": [...], "label": 3,
-   "labels": [3, 5], "negatives": [...], "name": "",
+   "labels": [3, 5], "negatives": [...], "negative_kinds": [...], "name": "",
    "questions": [{"question": "", "answers": [...], "id": ""}],
    "regions": [{"box": [x0, y0, x1, y1], "label": 3, "mask": {"size": [H, W],
                 "counts": [...]}}]}
@@ -28,6 +28,7 @@ def to_json(example: Example) -> dict[str, Any]:
         "captions": list(example.captions),
         "caption_weights": [float(w) for w in example.caption_weights],
         "negatives": list(example.negatives),
+        "negative_kinds": list(example.negative_kinds),
         "label": None if example.label is None else int(example.label),
         "questions": [
             {"question": q.text, "answers": list(q.answers), "id": q.id}
@@ -54,6 +55,7 @@ def from_json(content: dict[str, Any]) -> dict[str, Any]:
             "captions": _strings(content.get("captions", ())),
             "caption_weights": weights,
             "negatives": _strings(content.get("negatives", ())),
+            "negative_kinds": _strings(content.get("negative_kinds", ())),
             "label": None if label is None else int(label),
             "labels": None if labels is None else tuple(map(int, labels)),
             "questions": tuple(
@@ -64,6 +66,9 @@ def from_json(content: dict[str, Any]) -> dict[str, Any]:
         }
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+    kinds, negatives = found["negative_kinds"], found["negatives"]
+    if kinds and len(kinds) != len(negatives):
+        raise ValueError("as many negative_kinds as negatives are expected")
     if weights and len(weights) != len(found["captions"]):
         raise ValueError("as many caption_weights as captions are expected")
     if weights and not (min(weights) >= 0 and 0 < sum(weights) < math.inf):

@@ -2,9 +2,9 @@
 
 scikit-learn ships 1,797 real handwritten digits (8x8 scans; E. Alpaydin and
 C. Kaynak, UCI 1998). A scene places one to three of them, tinted and scaled, on a
-noisy dark canvas, and knows everything about itself: five worded captions, questions
-with answers, a box, a class and a mask per digit. A scene is a pure function of
-(split, index).
+noisy dark canvas, and knows everything about itself: five worded captions, captions
+that are wrong in one attribute, questions with answers, a box, a class and a mask per
+digit. A scene is a pure function of (split, index).
 
 Train and test use disjoint scans, and the combination of digits, colours, sizes and
 relation of a test scene never occurs in training, so a good score needs a model that
@@ -12,7 +12,6 @@ composes rather than one that remembers. These are demonstration data.
 """
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,39 +20,22 @@ from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example, Question, Region
 from vlp_jax.data.fingerprint import digest
-from vlp_jax.data.sources import scene_words
+from vlp_jax.data.sources import scene_negatives, scene_words
+from vlp_jax.data.sources.scene import (
+    COLOUR_NAMES,
+    COLOURS,
+    RELATIONS,
+    SIZE_NAMES,
+    SIZES,
+    Digit,
+    Scene,
+)
 
-COLOURS = {
-    "red": (235, 50, 45),
-    "green": (60, 200, 70),
-    "blue": (70, 110, 255),
-    "yellow": (245, 225, 50),
-    "purple": (190, 80, 235),
-    "cyan": (60, 220, 225),
-    "pink": (255, 150, 190),
-    "white": (245, 245, 245),
-}
-SIZES = {"small": 0.23, "big": 0.32}  # side of a digit as a share of the canvas
 DIGIT_COUNT_WEIGHTS = {1: 0.6, 2: 0.25, 3: 0.15}
 SPLITS = {"train": 0, "test": 1}
-COLOUR_NAMES, SIZE_NAMES = tuple(COLOURS), tuple(SIZES)
-RELATIONS = ("alone", "row", "column")
 GRID = 3
 JITTER = 0.03  # of the canvas
 HELD_OUT = 5  # every fifth scan of a digit, and about a fifth of the combinations
-
-
-class Digit(NamedTuple):
-    digit: int
-    colour: str
-    size: str
-
-
-class Scene(NamedTuple):
-    """What a scene shows: digits from left to right or from top to bottom."""
-
-    relation: str  # 'alone', 'row' or 'column'
-    digits: tuple[Digit, ...]
 
 
 def is_held_out(scene: Scene) -> bool:
@@ -214,9 +196,15 @@ class DigitScenes:
         scene = self.scene(index)
         rng = np.random.default_rng((SPLITS[self.split], index, 1))
         image, regions = render(scene, self.split, self.canvas, rng)
+        words = scene_words.draw_words(scene, rng)
+        # Drawn apart: pictures and captions do not depend on them.
+        other = np.random.default_rng((SPLITS[self.split], index, 2))
+        wrong = scene_negatives.negatives(scene, words[0], other)
         return Example(
             image=image,
-            captions=scene_words.captions(scene, rng),
+            captions=scene_words.captions(scene, words),
+            negatives=tuple(wrong.values()),
+            negative_kinds=tuple(wrong),
             label=scene.digits[0].digit if len(scene.digits) == 1 else None,
             questions=scene_words.questions(scene),
             regions=regions,
@@ -226,3 +214,7 @@ class DigitScenes:
     def questions(self, index: int) -> tuple[Question, ...]:
         """Those of an example, without its picture."""
         return scene_words.questions(self.scene(index))
+
+    def check_caption(self, index: int, caption: str) -> bool:
+        """Whether a caption names every digit with its colour, and nothing else."""
+        return scene_words.names_all(self.scene(index), caption)

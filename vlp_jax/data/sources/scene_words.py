@@ -1,13 +1,13 @@
 """What can be said and asked about a digit scene."""
 
-from typing import TYPE_CHECKING
+import re
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from vlp_jax.core.types import Question
-
-if TYPE_CHECKING:
-    from vlp_jax.data.sources.digit_scenes import Digit, Scene
+from vlp_jax.data.sources.scene import COLOUR_NAMES, Digit, Scene
 
 NUMBERS = (
     "zero",
@@ -73,7 +73,7 @@ def with_article(phrase: str) -> str:
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
-def describe(digit: "Digit", draws: np.ndarray) -> str:
+def describe(digit: Digit, draws: Sequence[float]) -> str:
     """One way to name a digit with its size and colour; draws are two of 0..1."""
     words = SIZE_WORDS[digit.size]
     size = words[int(draws[0] * len(words))]
@@ -83,17 +83,25 @@ def describe(digit: "Digit", draws: np.ndarray) -> str:
     return with_article(f"{size} {number} in {digit.colour}")
 
 
-def captions(scene: "Scene", rng: np.random.Generator) -> tuple[str, ...]:
-    """Five captions; each says the whole combination, so none fits another scene."""
+def draw_words(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Draws of 0..1 [templates, digits, 2]: how each caption names each digit."""
     templates = TEMPLATES[scene.relation, len(scene.digits)]
-    draws = rng.random((len(templates), len(scene.digits), 2))
+    return rng.random((len(templates), len(scene.digits), 2))
+
+
+def captions(scene: Scene, draws: np.ndarray) -> tuple[str, ...]:
+    """Five captions; each says the whole combination, so none fits another scene.
+
+    draws: those of `draw_words`.
+    """
+    templates = TEMPLATES[scene.relation, len(scene.digits)]
     return tuple(
         template.format(*map(describe, scene.digits, mine))
-        for template, mine in zip(templates, draws, strict=True)
+        for template, mine in zip(templates, draws.tolist(), strict=True)
     )
 
 
-def questions(scene: "Scene") -> tuple[Question, ...]:
+def questions(scene: Scene) -> tuple[Question, ...]:
     """Questions with one right answer each."""
     asked = [("how many digits are there?", NUMBERS[len(scene.digits)])]
     if len(scene.digits) == 1:
@@ -109,3 +117,70 @@ def questions(scene: "Scene") -> tuple[Question, ...]:
     sizes = [digit.size for digit in scene.digits]
     asked.append(("is there a big digit?", "yes" if "big" in sizes else "no"))
     return tuple(Question(question, (answer,)) for question, answer in asked)
+
+
+# ---- captions read back
+
+SIZE_OF = {word: size for size, words in SIZE_WORDS.items() for word in words}
+ANY_SIZE, COLOUR, NUMBER = map("|".join, (SIZE_OF, COLOUR_NAMES, NUMBERS))
+MENTION = re.compile(
+    rf"\b(?:an? )?(?:({ANY_SIZE}) )?"
+    rf"(?:({COLOUR}) ({NUMBER})|({NUMBER}) in ({COLOUR}))\b"
+)
+TELLING = re.compile(rf"\b({COLOUR}|{NUMBER})\b")
+
+
+def plain(text: str) -> str:
+    """The words of a text in lower case; whatever stands between them is a blank."""
+    return " ".join(re.findall("[a-z]+", text.lower()))
+
+
+def _skeletons() -> dict[str, tuple[str, list[int]]]:
+    """{template with X for each digit: (relation, the digits in their order there)}."""
+    found = {}
+    for (relation, _), templates in TEMPLATES.items():
+        for template in templates:
+            order = [int(number) for number in re.findall(r"\{(\d)\}", template)]
+            pieces = map(plain, re.split(r"\{\d\}", template))
+            found[" ".join(" X ".join(pieces).split())] = relation, order
+    return found
+
+
+SKELETONS = _skeletons()
+
+
+def mentions(text: str) -> list[Digit] | None:
+    """The digits that a caption names, as they come; None where it says more of digits
+    or colours than that ('a red three and a blue')."""
+    text = plain(text)
+    if TELLING.search(MENTION.sub("X", text)):
+        return None
+    return [
+        Digit(NUMBERS.index(m[3] or m[4]), m[2] or m[5], SIZE_OF.get(m[1]))
+        for m in MENTION.finditer(text)
+    ]
+
+
+def says(text: str) -> Scene | None:
+    """The scene that a caption describes; None where it follows no template.
+
+    A size that is not told is None. Capitals, punctuation and articles are free.
+    """
+    named, words = mentions(text), MENTION.sub("X", plain(text))
+    if named is None or words not in SKELETONS:
+        return None
+    relation, order = SKELETONS[words]
+    digits = sorted(zip(order, named, strict=True))
+    return Scene(relation, tuple(digit for _, digit in digits))
+
+
+def names_all(scene: Scene, text: str) -> bool:
+    """Whether a caption names every digit of a scene with its colour, and no other.
+
+    In whatever words; sizes and places do not count.
+    """
+    named = mentions(text)
+    if named is None:
+        return False
+    shown = Counter((digit.digit, digit.colour) for digit in scene.digits)
+    return shown == Counter((digit.digit, digit.colour) for digit in named)
