@@ -2,7 +2,7 @@
 
 from tests.core.parsed_page import EVIL
 from tests.data.surveyed import GOOD, OTHER, SAMPLES, Listed, survey
-from vlp_jax.core.types import Example
+from vlp_jax.core.types import Example, Question
 from vlp_jax.data import check
 from vlp_jax.feed import plain_samples
 
@@ -58,6 +58,20 @@ def test_a_histogram_counts_everything_once():
 def test_questions_and_labels_say_something_too():
     labelled = Listed([Example(GOOD, (), label=3)])
     assert survey(source=labelled).numbers()["usable"] == 1
+
+
+def test_questions_are_counted_and_shown():
+    asked = Question("what?", ("that", "this", "this")), Question("who?", ())
+    found = survey(
+        source=Listed([Example(GOOD, questions=asked), Example(GOOD, ("a",))])
+    )
+    told = found.numbers()["distributions"]
+    assert told["questions a sample"]["max"] == told["questions a sample"]["min"] == 2
+    assert (told["answers a question"]["min"], told["answers a question"]["max"]) == (
+        *(0, 3),
+    )
+    assert [good.shown[1] for good in found.shown] == [("what? this", "who?"), ("a",)]
+    assert "questions a sample" not in survey().numbers()["distributions"]
 
 
 def test_the_speed_of_the_loader(monkeypatch):

@@ -41,6 +41,7 @@ class Good(NamedTuple):
     characters: tuple[int, ...]  # of each caption
     tokens: tuple[int, ...]
     caption_hashes: tuple[int, ...]
+    answers: tuple[int, ...]  # to each question
     shown: tuple[np.ndarray, tuple[str, ...]] | None  # for the contact sheet
 
 
@@ -79,8 +80,15 @@ def look(
         tuple(map(len, captions)),
         tuple(count_tokens(captions)) if count_tokens and captions else (),
         tuple(short_hash(text.encode()) for text in captions),
-        (np.asarray(picture), captions) if show else None,
+        tuple(len(question.answers) for question in example.questions),
+        (np.asarray(picture), captions or _asked(example)) if show else None,
     )
+
+
+def _asked(example: Example) -> tuple[str, ...]:
+    """The questions, each with the answer that is given most often."""
+    counts = [(q.text, Counter(q.answers).most_common(1)) for q in example.questions]
+    return tuple(" ".join([text, *(a for a, _ in found)]) for text, found in counts)
 
 
 def _says_something(example: Example) -> bool:
@@ -147,6 +155,9 @@ class Survey:
         self.values["captions a sample"].append(len(good.characters))
         self.values["characters a caption"] += good.characters
         self.values["tokens a caption"] += good.tokens
+        if good.answers:
+            self.values["questions a sample"].append(len(good.answers))
+            self.values["answers a question"] += good.answers
         self._captions.update(good.caption_hashes)
         if good.image_hash in self._pictures:
             self.copied += 1

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.data.order import Order
+from vlp_jax.data.questions import QuestionSamples
 from vlp_jax.data.sources.digit_scenes import DigitScenes
+from vlp_jax.data.transforms.crop import WholePicture
+from vlp_jax.data.transforms.image import Preprocessing
 
 
 def jpeg(index: int) -> bytes:
@@ -26,6 +31,30 @@ def cause_of(source, index: int) -> str:
     with pytest.raises(BadSample) as caught:
         source[index]
     return caught.value.cause
+
+
+class Sampled(QuestionSamples):
+    """Samples of questions whose tokens are letters."""
+
+    def said(self, sample: dict) -> str:
+        """'question answer' of a sample."""
+        return " ".join(
+            "".join(map(chr, sample[f"{what}_tokens"][sample[f"{what}_mask"]]))
+            for what in ("text", "answer")
+        )
+
+
+def letters(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    tokens = np.zeros((len(texts), 40), np.int32)
+    for row, text in enumerate(texts):
+        tokens[row, : len(text)] = [ord(letter) for letter in text]
+    return tokens, tokens > 0
+
+
+def sampled(source, classes: tuple[str, ...]) -> Sampled:
+    """Samples of the questions of a source; their pictures are whole."""
+    order, images = Order(len(source), 0), WholePicture(Preprocessing(image_size=16))
+    return Sampled(source, order, images, letters, 0, letters, classes)
 
 
 class Disk(NamedTuple):

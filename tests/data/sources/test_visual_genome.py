@@ -4,8 +4,9 @@ import pickle
 
 import pytest
 
-from tests.data.sources.conftest import jpeg
+from tests.data.sources.conftest import jpeg, sampled
 from vlp_jax.core.types import Question
+from vlp_jax.data.questions import count_answers, questions_of
 from vlp_jax.data.sources.visual_genome import VisualGenome
 
 URL = "https://cs.stanford.edu/people/rak248"
@@ -104,6 +105,23 @@ def test_questions(disk):
     disk.json("question_answers.json", changed)
     assert VisualGenome(root, questions=True).fingerprint != source.fingerprint
     assert VisualGenome(root).fingerprint == plain
+
+
+def test_samples_of_the_stream_of_questions(disk):
+    root = write(disk)
+    disk.json("question_answers.json", QUESTIONS)
+    source = VisualGenome(root, questions=True)
+    found = sampled(source, ("green",))
+    drawn = [found[position] for position in range(8)]
+    assert {int(sample["sample_id"]) for sample in drawn} == {1}  # the other has none
+    assert {found.said(x) for x in drawn} == {"What colour is the clock? green"}
+    assert all(sample["answer_labels"].tolist() == [0] + 9 * [-1] for sample in drawn)
+    assert all(sample["answer_scores"].tolist() == [1] + 9 * [0] for sample in drawn)
+    assert found.describe_bad() == "question_missing: VG_100K_2/1.jpg"
+    assert count_answers(source) == {"green": 1}
+    (disk.root / "VG_100K" / "3.jpg").unlink()
+    assert questions_of(source, 1)[0].answers == ("Green.",)
+    assert questions_of(VisualGenome(root), 1) == ()
 
 
 def test_pictures_of_cocos_tests_can_be_left_out(disk):

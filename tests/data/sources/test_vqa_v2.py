@@ -2,8 +2,13 @@
 
 import pickle
 
-from tests.data.sources.conftest import jpeg
+import numpy as np
+import pytest
+
+from tests.data.sources.conftest import jpeg, sampled
+from vlp_jax.core.errors import RunError
 from vlp_jax.core.types import Question
+from vlp_jax.data.questions import count_answers, questions_of
 from vlp_jax.data.sources.vqa_v2 import VQAv2
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
@@ -94,6 +99,43 @@ def test_tests_have_no_answers(disk):
     )
     (only,) = VQAv2(root, split="test-dev")[0].questions
     assert only.id == "7001" and VQAv2(root, split="test-dev")[0].image == jpeg(0)
+
+
+def test_samples_of_the_stream_of_questions(disk):
+    disk.pictures("val2017/000000458752.jpg", "train2017/000000262146.jpg")
+    source = VQAv2(write(disk, asked={**ASKED, 262146000: "two"}))
+    found = sampled(source, ("net", "2", "other"))
+    drawn = [found[position] for position in range(60)]
+    texts = {found.said(sample) for sample in drawn}
+    # Ten people: nine alike, and one who says something else.
+    assert {text.split("?")[0] for text in texts} == {
+        f"What is {number}" for number in ASKED
+    }
+    assert {text.split("? ")[1] for text in texts} == {"net", "pitcher", "2", "other"}
+    scores = {"net": [1, 1 / 3], "pitcher": [1 / 3, 0], "2": [1, 1 / 3]}
+    labels = {"net": [0, 2], "pitcher": [2, -1], "2": [1, 2]}
+    for sample in drawn:
+        question, answer = found.said(sample).split("? ")
+        if answer == "other":
+            continue
+        assert sample["answer_labels"].tolist() == labels[answer] + 8 * [-1]
+        np.testing.assert_allclose(sample["answer_scores"][:2], scores[answer])
+
+
+def test_questions_without_pictures(disk):
+    disk.pictures("val2017/000000000000.jpg")  # of none of them
+    source = VQAv2(write(disk))
+    assert questions_of(source, 1) == (
+        Question("What is 262146000?", answers("no"), "262146000"),
+    )
+    assert count_answers(source) == {"net": 9, "pitcher": 9, "no": 9, "other": 3}
+
+
+def test_questions_without_answers_teach_nothing(disk):
+    disk.pictures("test2015/COCO_test2015_000000000007.jpg")
+    source = VQAv2(write(disk, "test2015", {7000: "", 7001: ""}), split="test")
+    with pytest.raises(RunError, match="answer_missing: test2015/COCO_test2015"):
+        sampled(source, ())[0]
 
 
 def test_what_is_refused(disk):
