@@ -13,7 +13,7 @@ import pytest
 from tests.learns_questions import Agreement, asking
 from tests.recipes import tiny
 from tests.saved_runs import begun, saved
-from vlp_jax import objectives, streams
+from vlp_jax import build, objectives, streams
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.steps import step_folder
 from vlp_jax.core import trees
@@ -21,7 +21,7 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Report
 from vlp_jax.data.questions import count_answers
 from vlp_jax.runs import TrainingRun
-from vlp_jax.trained import load_checkpoint, saved_answers
+from vlp_jax.trained import ANSWER_HEAD, load_checkpoint, saved_answers
 from vlp_jax.training.state import variables_of
 
 
@@ -176,6 +176,20 @@ def test_the_answers_of_a_run_are_counted_once(tmp_path, agreement, monkeypatch)
         begun(tmp_path, recipe=asking, questions__answer_count=5)
     with pytest.raises(ConfigError, match=r"questions.train.size.*1 changed: quest"):
         begun(tmp_path, recipe=asking, questions__train__size=100)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_classes_come_with_the_head_that_tells_them_apart(
+    tmp_path, agreement, monkeypatch, comes
+):
+    folder = tmp_path / "step"
+    (folder / "description").mkdir(parents=True)
+    (folder / "description" / "answers.json").write_text('["no", "yes"]')
+    brings = {ANSWER_HEAD: comes}.get
+    initial = SimpleNamespace(brings=lambda name: brings(name, False), folder=folder)
+    monkeypatch.setattr(build, "make_initial_weights", lambda config: initial)
+    run = TrainingRun(asking(), tmp_path / "run")
+    assert len(run.answers) == (2 if comes else 22)
 
 
 def counting(counted: list):

@@ -30,6 +30,7 @@ from vlp_jax.settings import check_settings, check_sizes, check_streams, make_pl
 from vlp_jax.streams import Streams, describe_bad
 from vlp_jax.suites import expanded
 from vlp_jax.trained import (
+    ANSWER_HEAD,
     ANSWERS,
     CONFIG,
     DATA,
@@ -110,11 +111,13 @@ class TrainingRun:
         return build.make_tokenizer(self.config, texts)
 
     def _answers(self) -> tuple[str, ...]:
-        """The answers that are classes; a run keeps those that it began with."""
-        saved = ()
+        """The answers that are classes belong to the weights that tell them apart."""
+        kept = ()
         if self.first_step:
-            saved = saved_answers(self.previous.folder, self.config)
-        return saved or self.streams.classes()
+            kept = saved_answers(self.previous.folder, self.config)
+        elif self.initial and self.initial.brings(ANSWER_HEAD):
+            kept = saved_answers(self.initial.folder, self.config)
+        return kept or self.streams.classes()
 
     def _check_objective(self) -> None:
         """ConfigError where an objective cannot work on what the run reads."""

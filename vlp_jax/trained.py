@@ -25,6 +25,7 @@ from vlp_jax.transfer.initialise import InitialWeights, Match
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
 DATA, ANSWERS = "data.json", "answers.json"
 TOKEN_EMBEDDING = "text/token_embedding"  # the parameter that a tokenizer belongs to
+ANSWER_HEAD = "answer_head/out/bias"  # and that of the answers that are classes
 
 
 def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
@@ -163,6 +164,8 @@ def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) 
         say(f"  left      {trees.listed(left)}")
     if TOKEN_EMBEDDING in found.used:
         say("  text      with the checkpoint's tokenizer, to which the ids belong")
+    if ANSWER_HEAD in found.used:
+        say("  answers   those that are classes there, to which the scores belong")
     for line in _unlike(initial, found, config):
         say(f"  differs   {line}")
 
