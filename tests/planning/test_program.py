@@ -39,6 +39,12 @@ def test_published_sizes(name):
     assert program.state_bytes == pytest.approx(split, rel=0.01)
 
 
+def test_an_objective_may_draw_among_the_rows_of_a_device():
+    config = importlib.import_module("configs.scenes.albef").get_config()
+    program = StepProgram(config, jax.devices(), is_tpu=False)
+    assert program.model_flops > 0 and program.kept_bytes > 0
+
+
 # ---- questions
 
 

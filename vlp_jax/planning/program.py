@@ -175,8 +175,10 @@ class StepProgram:
 
     @property
     def _few_rows(self) -> int:
-        """Of the first stream, so many that every device has one, and another one to
-        be told from it; and that the rows of the other streams are whole."""
+        """Of the first stream, beside which the rows of the others are whole.
+
+        So many that every device has one, and another one to be told from it.
+        """
         whole = self.sizes[self.stream] // math.gcd(*self.sizes.values())
         return 2 * batch_devices(self.mesh) * whole
 
