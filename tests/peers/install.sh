@@ -12,7 +12,7 @@ light=(numpy==2.2.6 pillow regex ftfy tqdm pyyaml huggingface_hub safetensors br
 light+=(scikit-learn requests faiss-cpu transformers==5.23.0)
 # Without their requirements: any torchvision would do, and asks for a torch of its own.
 peers=(open_clip_torch==3.3.0 torchvision==0.28.0 timm==1.0.29 webdataset==1.0.2)
-peers+=(clip_benchmark==1.6.2)
+peers+=(clip_benchmark==1.6.2 pycocoevalcap==1.2)
 
 stamp="$folder/installed-$(cksum < tests/peers/install.sh | cut -d' ' -f1)"
 if [[ ! -e "$stamp" ]]; then
