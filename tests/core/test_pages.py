@@ -44,6 +44,13 @@ def test_a_larger_picture_keeps_its_form(shape, shown):
     assert (found.format, found.size) == ("JPEG", shown)
 
 
+def test_what_is_drawn_stays_as_it_is():
+    pixels = picture(300)
+    uri = data_uri(pixels, drawn=True)
+    assert not uri["is_tiny"] and decoded(uri).format == "PNG"
+    np.testing.assert_array_equal(np.asarray(decoded(uri)), pixels)
+
+
 def test_values_are_escaped_and_a_missing_one_is_an_error(tmp_path):
     template = tmp_path / "page.html"
     (tmp_path / "part.html").write_text("<b>{{ text }}</b>")

@@ -1,11 +1,12 @@
 """Chunks are full whatever is skipped; nothing to read is an error that says so."""
 
+import numpy as np
 import pytest
 
-from tests.evaluation.predictors import FakePredictor, Wrapped, random_embedding
+from tests.evaluation.predictors import Able, FakePredictor, Wrapped, random_embedding
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.evaluation import reading
-from vlp_jax.evaluation.reading import Reader
+from vlp_jax.evaluation.reading import Reader, match_pairs
 from vlp_jax.evaluation.zero_shot import ZeroShot
 
 
@@ -53,3 +54,16 @@ def test_processes_that_cannot_read_the_same_samples_say_so(
     with pytest.raises(RunError, match="not all processes can read the same samples"):
         read({missing: BadSample("image_missing")})
     assert at == [differs + 1]
+
+
+def test_pairs_are_matched_a_batch_at_a_time():
+    predictor = Able([], 4, match=lambda number, text: number / 10 + len(text) / 100)
+    tokens = np.arange(3, dtype=np.float32)[:, None, None]
+    rows = np.array([2, 0, 0, 1, 2])
+    found = match_pairs(predictor, tokens, rows, ["a", "b", "cc", "", "a"])
+    assert found == pytest.approx([0.21, 0.01, 0.02, 0.1, 0.21])
+    assert predictor.asked["match"] == [4, 1]
+    assert len(match_pairs(predictor, tokens, rows[:0], [])) == 0
+    predictor.abilities["match"] = lambda number, text: np.inf
+    with pytest.raises(RunError, match="match probabilities hold NaN or infinity"):
+        match_pairs(predictor, tokens, rows, ["a"] * 5)

@@ -5,10 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.evaluation.predictors import FakePredictor, Wrapped, random_embedding
+from tests.evaluation.predictors import (
+    Able,
+    FakePredictor,
+    Wrapped,
+    random_embedding,
+)
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.types import Example
-from vlp_jax.evaluation import retrieval
+from vlp_jax.evaluation import rankings
 from vlp_jax.evaluation.device_ranks import retrieval_ranks_on_devices
 from vlp_jax.evaluation.retrieval import Retrieval
 
@@ -92,9 +97,9 @@ def test_many_scores_are_ranked_by_the_devices(scenes, monkeypatch):
     expected = Retrieval(scenes, gallery=0).run(guess)
     asked = []
     ranks = retrieval_ranks_on_devices
-    monkeypatch.setattr(retrieval, "FEW_SCORES", 90 * 450 - 1)
+    monkeypatch.setattr(rankings, "FEW_SCORES", 90 * 450 - 1)
     monkeypatch.setattr(
-        retrieval,
+        rankings,
         "retrieval_ranks_on_devices",
         lambda *given: asked.append(given) or ranks(*given),
     )
@@ -104,3 +109,60 @@ def test_many_scores_are_ranked_by_the_devices(scenes, monkeypatch):
 def test_a_limit_of_nothing_is_refused(scenes):
     with pytest.raises(ConfigError, match="limit is 0; expected at least 1"):
         Retrieval(scenes, limit=0)
+
+
+def knowing_judge(scenes, right=1.0):
+    """Embeddings say nothing; the match of a pair is known."""
+    captions = [set(scenes[i].captions) for i in range(len(scenes))]
+    return Able(
+        [scenes[i].image for i in range(len(scenes))],
+        batch_size=32,
+        embed=lambda meaning: random_embedding(str(meaning)),
+        match=lambda number, text: right if text in captions[number] else 0.25,
+    )
+
+
+def test_reranking_finds_what_embeddings_miss(scenes):
+    report = Retrieval(scenes, captions_per_image=2, gallery=4, rerank=30).run(
+        knowing_judge(scenes)
+    )
+    found = report.metrics
+    assert list(found)[6:] == [f"reranked_{name}" for name in list(found)[:6]]
+    assert found["image_retrieval_recall@1"] < 0.1
+    # Right answers among the first 30 of 90 pictures (180 texts) are now first.
+    assert 0.2 < found["reranked_image_retrieval_recall@1"] < 0.5
+    # The others stay behind the 30th place.
+    again = [found[f"reranked_image_retrieval_recall@{k}"] for k in (1, 5, 10)]
+    assert again[0] == again[1] == again[2]
+    assert 0.1 < found["reranked_text_retrieval_recall@1"] < 0.5
+    queries = report.details["text_queries"]
+    assert {query["reranked"]["rank"] == 1 for query in queries} == {True, False}
+    for query in queries:
+        again = query["reranked"]
+        assert [x["right"] for x in again["answers"]] == [
+            n + 1 == again["rank"] for n in range(5)
+        ]
+    assert all(len(q["reranked"]["answers"]) == 5 for q in report.details["failures"])
+    first = report.details["image_queries"][0]["reranked"]
+    assert first["rank"] > 1 or first["answers"][0]["right"]
+
+
+def test_reranking_all_answers_by_a_judge_that_knows_is_perfect(scenes):
+    report = Retrieval(scenes, captions_per_image=1, rerank=90).run(
+        knowing_judge(scenes)
+    )
+    values = {name: x for name, x in report.metrics.items() if "reranked" in name}
+    assert len(values) == 6 and set(values.values()) == {1.0}
+    assert report.details["failures"] == []
+
+
+def test_a_judge_that_diverged_is_not_scored(scenes):
+    with pytest.raises(RunError, match="match probabilities hold NaN"):
+        Retrieval(scenes, limit=8, rerank=2).run(knowing_judge(scenes, np.nan))
+
+
+def test_settings_of_reranking_are_checked(scenes):
+    with pytest.raises(ConfigError, match="rerank is -1; expected at least 0"):
+        Retrieval(scenes, rerank=-1)
+    with pytest.raises(ConfigError, match="did you mean 'match'"):
+        Retrieval(scenes, rerank=5, rerank_by="mtch")

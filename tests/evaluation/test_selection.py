@@ -3,37 +3,19 @@
 import numpy as np
 import pytest
 
-from tests.evaluation.predictors import FakePredictor, random_embedding
+from tests.evaluation.predictors import FakePredictor, Samples, plain, random_embedding
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.types import Example
 from vlp_jax.evaluation.selection import HardNegatives, Winoground
 
 
-class Samples:
-    """Examples as they are; an exception in their place is raised."""
-
-    name, class_names = "samples", ()
-
-    def __init__(self, *examples):
-        self.examples = examples
-
-    def __len__(self):
-        return len(self.examples)
-
-    def __getitem__(self, index):
-        if isinstance(self.examples[index], Exception):
-            raise self.examples[index]
-        return self.examples[index]
-
-
 def sample(number: int, caption: str, *negatives: str) -> Example:
-    image = np.full((4, 4, 3), number, np.uint8)
-    return Example(image, captions=(caption,), negatives=negatives)
+    return Example(plain(number), captions=(caption,), negatives=negatives)
 
 
 def at_angles(**degrees) -> FakePredictor:
     """Embeds a text on the unit circle; picture k lies at 10 k degrees."""
-    pictures = {np.full((4, 4, 3), k, np.uint8).tobytes(): f"p{k}" for k in range(9)}
+    pictures = {plain(k).tobytes(): f"p{k}" for k in range(9)}
     degrees |= {f"p{k}": 10 * k for k in range(9)}
 
     def embed(meaning):

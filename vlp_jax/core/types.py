@@ -162,18 +162,40 @@ ComputeOutputs = Callable[..., tuple[dict[Need, jax.Array], dict[str, PyTree]]]
 class Predictor(Protocol):
     """A trained model as evaluators see it.
 
-    prepare_image: Example.image -> uint8 [S, S, 3]; raises BadSample. encode_image:
-    n prepared pictures, encode_text: n strings -> L2-normalised float32 [n, E].
-    Any n will do; multiples of `batch_size` waste nothing.
+    prepare_image: Example.image -> uint8 [S, S, 3]; raises BadSample. Any n will do;
+    multiples of `batch_size` waste nothing. What a model may be able to do (`can`):
+      'embed'     encode_image: n prepared pictures, encode_text: n strings ->
+                  L2-normalised float32 [n, E]
+      'match'     match: tokens [n, N, W] of image_tokens and n strings -> float32 [n],
+                  the probability that they belong together
+      'generate'  generate: n pictures -> n captions; beams, length and the other
+                  settings of models/decoding.py, and a prompt
+      'answer'    answer: n pictures and n questions -> n answers, one of `candidates`
+                  where they are given
     """
 
     batch_size: int
+
+    def can(self, ability: str) -> bool: ...
 
     def prepare_image(self, image: Any) -> np.ndarray: ...
 
     def encode_image(self, images: np.ndarray) -> np.ndarray: ...
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray: ...
+
+    def image_tokens(self, pictures: np.ndarray) -> np.ndarray: ...
+
+    def match(self, image_tokens: np.ndarray, texts: Sequence[str]) -> np.ndarray: ...
+
+    def generate(self, pictures: np.ndarray, **decoding: Any) -> list[str]: ...
+
+    def answer(
+        self,
+        pictures: np.ndarray,
+        questions: Sequence[str],
+        candidates: Sequence[str] | None = None,
+    ) -> list[str]: ...
 
 
 @dataclasses.dataclass(frozen=True)

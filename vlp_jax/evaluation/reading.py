@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.types import Example, Predictor, Source
@@ -104,10 +104,28 @@ def encode_texts(
     return _finite(predictor.encode_text(texts), "text")
 
 
-def _finite(embeddings: np.ndarray, kind: str) -> np.ndarray:
-    if not np.isfinite(embeddings).all():
+def match_pairs(
+    predictor: Predictor,
+    image_tokens: Float[np.ndarray, "pictures tokens w"],
+    rows: Int[np.ndarray, " n"],
+    texts: Sequence[str],
+) -> Float[np.ndarray, " n"]:
+    """The probabilities that picture rows[k] and texts[k] belong together.
+
+    A batch of the predictor at a time, as tokens are large. RunError when they are not
+    finite.
+    """
+    found = [np.zeros(0, np.float32)]
+    for start in range(0, len(rows), predictor.batch_size):
+        part = slice(start, start + predictor.batch_size)
+        found.append(predictor.match(image_tokens[rows[part]], texts[part]))
+    return _finite(np.concatenate(found), "match", "probabilities")
+
+
+def _finite(found: np.ndarray, kind: str, what: str = "embeddings") -> np.ndarray:
+    if not np.isfinite(found).all():
         raise RunError(
-            f"the model's {kind} embeddings hold NaN or infinity, so there is nothing "
-            "to rank; look at the training loss, and evaluate an earlier checkpoint"
+            f"the model's {kind} {what} hold NaN or infinity, so there is nothing to "
+            "rank; look at the training loss, and evaluate an earlier checkpoint"
         )
-    return embeddings
+    return found
