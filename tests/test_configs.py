@@ -73,6 +73,20 @@ def write_selections(root: Path) -> str:
     return str(root)
 
 
+def write_questions(root: Path) -> str:
+    """The files of VQA v2 with a question about a picture, that is empty."""
+    (root / "val2014").mkdir(parents=True)
+    (root / "val2014" / "COCO_val2014_000000000001.jpg").touch()
+    asked = {"image_id": 1, "question_id": 1, "question": "what is it?"}
+    answers = {"question_id": 1, "answers": [{"answer": "net"}] * 10}
+    for name, content in (
+        ("v2_OpenEnded_mscoco_val2014_questions.json", {"questions": [asked]}),
+        ("v2_mscoco_val2014_annotations.json", {"annotations": [answers]}),
+    ):
+        (root / name).write_text(json.dumps(content))
+    return str(root)
+
+
 @pytest.fixture
 def pictures(tmp_path) -> str:
     """A folder of two classes that every image_folder config can open."""
@@ -107,6 +121,10 @@ def test_the_shipped_configs():
             "clip_benchmark",
             "sugar_crepe",
             "winoground",
+            "matching",
+            "captioning",
+            "vqa",
+            "reranked_retrieval",
         )
     } <= set(EVALUATIONS)
     assert {
@@ -166,6 +184,8 @@ def test_an_evaluation_builds(name, pictures, tmp_path):
             block.root = pictures
     if config.data.kind in ("sugar_crepe", "winoground"):
         config.data.root = write_selections(tmp_path / "selections")
+    if config.data.kind == "vqa_v2":
+        config.data.root = write_questions(tmp_path / "vqa")
     if config.suite:
         config.data.root = str(tmp_path / "suite")
         for made in (folders.classification, folders.multilabel, folders.retrieval):

@@ -3,8 +3,11 @@
 One with a parameter `train` gets a second source, to learn from.
 """
 
+from vlp_jax.evaluation.answering import QuestionAnswering
+from vlp_jax.evaluation.captioning import Captioning
 from vlp_jax.evaluation.knn import NearestNeighbours
 from vlp_jax.evaluation.linear_probe import LinearProbe
+from vlp_jax.evaluation.matching import Matching
 from vlp_jax.evaluation.multi_label import MultiLabel
 from vlp_jax.evaluation.retrieval import Retrieval
 from vlp_jax.evaluation.selection import HardNegatives, Winoground
@@ -18,4 +21,7 @@ EVALUATORS = {
     "winoground": Winoground,
     "knn": NearestNeighbours,
     "linear_probe": LinearProbe,
+    "matching": Matching,
+    "captioning": Captioning,
+    "vqa": QuestionAnswering,
 }

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from vlp_jax.core.pages import data_uri, render, write_text
+from vlp_jax.core.pages import render, write_text
 from vlp_jax.core.types import Report
+from vlp_jax.evaluation import drawings
 from vlp_jax.evaluation.charts import line_chart
 from vlp_jax.evaluation.comparison import Comparison
+from vlp_jax.evaluation.drawings import with_pictures
 from vlp_jax.evaluation.metrics.classification import confusion_matrix, most_confused
 
 ASSETS = Path(__file__).parent / "assets"
@@ -29,6 +31,9 @@ TITLES = {
     "knn": "Nearest neighbours",
     "linear_probe": "Linear probe",
     "image_caption_selection": "Captions nearly alike",
+    "image_text_matching": "Image-text matching",
+    "captioning": "Captioning",
+    "vqa": "Question answering",
 }
 
 
@@ -103,7 +108,7 @@ def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
     truth, guess = details["truth"], details["guess"]
     drawing: dict[str, Any] = {
         "size": f"{details['samples']:,} images, {len(names):,} classes",
-        "failures": _with_pictures(details["failures"]),
+        "failures": with_pictures(details["failures"]),
         "names": names,
         "matrix": None,
         "pairs": None,
@@ -144,30 +149,11 @@ def _matrix(counts: np.ndarray) -> list[list[dict[str, Any]]]:
     ]
 
 
-def _draw_retrieval(details: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "size": f"{details['images']:,} images, {details['texts']:,} captions",
-        "images": details["images"],
-        "texts": details["texts"],
-        "text_queries": _with_pictures(details["text_queries"]),
-        "image_queries": _with_pictures(details["image_queries"]),
-        "failures": _with_pictures(details["failures"]),
-    }
-
-
-def _with_pictures(value: Any) -> Any:
-    """The same nested lists and dicts, arrays replaced by what <img> shows."""
-    if isinstance(value, np.ndarray):
-        return data_uri(value)
-    if isinstance(value, dict):
-        return {key: _with_pictures(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_pictures(item) for item in value]
-    return value
-
-
 # A task's details -> what report.html draws of them, besides metrics.
 DRAWINGS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "zeroshot_classification": _draw_classification,
-    "zeroshot_retrieval": _draw_retrieval,
+    "zeroshot_retrieval": drawings.retrieval,
+    "image_text_matching": drawings.matching,
+    "captioning": drawings.captioning,
+    "vqa": drawings.answering,
 }
