@@ -7,7 +7,9 @@ Evaluate  python -m vlp_jax.evaluate --checkpoint=W --output=OUT \\
 Needs     a model that matches: of kind albef, vilt or blip
 
 Half of the pairs are right; accuracy at an even chance, and the area under the curve.
-Any source whose examples have `negatives` will do: winoground, digit_scenes.
+Any source whose examples have `negatives` will do. As a monitor of a training run:
+    config.evaluation.evaluators.matching = recipe.evaluator(
+        "matching", recipe.source("digit_scenes", split="test", size=500))
 """
 
 from vlp_jax import recipe
