@@ -26,6 +26,13 @@ def test_chunks_are_full_whatever_is_skipped(digits):
     ]
 
 
+def test_slow_evaluators_say_how_far_they_are(digits, capsys):
+    reader = Reader(digits, FakePredictor(random_embedding, batch_size=4), limit=10)
+    chunks = reader.followed("batches captioned")
+    assert [len(chunk.indices) for chunk in chunks] == [4, 4, 2]
+    assert "batches captioned 3/3" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("missing", "differs"), [(5, 1), (12, 3), (None, None)])
 def test_processes_that_cannot_read_the_same_samples_say_so(
     digits, monkeypatch, missing, differs

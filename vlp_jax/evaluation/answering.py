@@ -65,7 +65,7 @@ class QuestionAnswering:
             candidates = known_answers(self.source, reader.size)
         found: list[Answered] = []
         samples = 0
-        for chunk in reader:
+        for chunk in reader.followed("batches asked about"):
             samples += len(chunk.examples)
             found += _answers(predictor, chunk, candidates)
         score = np.array([vqa_accuracy(x.guess, x.question.answers) for x in found])

@@ -66,7 +66,7 @@ class Captioning:
         reader = Reader(self.source, predictor, self.limit, _check)
         check = getattr(self.source, "check_caption", None)
         indices, written, references, right = [], [], [], []
-        for chunk in reader:
+        for chunk in reader.followed("batches captioned"):
             new = predictor.generate(chunk.pictures, **self.decoding)
             if check is not None:
                 asked = zip(chunk.indices, new, strict=True)

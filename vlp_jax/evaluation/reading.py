@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
+from vlp_jax.core.logs import track
 from vlp_jax.core.types import Example, Predictor, Source
 from vlp_jax.parallel.hosts import check_same
 
@@ -74,6 +75,10 @@ class Reader:
                 f"nothing to evaluate: none of the {self.size} samples of "
                 f"{self.source.name} could be used ({causes or 'the source is empty'})"
             )
+
+    def followed(self, what: str) -> Iterator[Chunk]:
+        """The chunks, and a line now and then of how many there were: `what` 3/20."""
+        return track(self, -(-self.size // self.predictor.batch_size), what)
 
     def _chunk(self, samples: list[tuple[int, Example, np.ndarray]]) -> Chunk:
         indices, examples, pictures = zip(*samples, strict=True)
