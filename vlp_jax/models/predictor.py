@@ -1,34 +1,68 @@
-"""A trained model as evaluators see it: pictures and strings in, embeddings out."""
+"""A trained model as evaluators see it: pictures and strings in, embeddings out.
+
+And, where the model can, whether they match, captions, and answers to questions.
+"""
 
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Float
 
-from vlp_jax.core.errors import check_range
+from vlp_jax.core.errors import ConfigError, check_range
+from vlp_jax.core.lookup import lookup, suggestion
 from vlp_jax.core.types import PyTree
-from vlp_jax.models.outputs import inference
+from vlp_jax.models.outputs import inference, inputs_of, method_of
+from vlp_jax.models.writer import QUESTION, Writer
 from vlp_jax.parallel.mesh import batch_devices
 from vlp_jax.parallel.sharding import REPLICATED, place_batch
 
+# What a model that cannot do it lacks.
+LACKING = {
+    "embed": "it has no embeddings of pictures and texts to compare",
+    "match": "it has no head that tells whether a text fits a picture",
+    "generate": "it has no decoder that writes about pictures",
+    "answer": "it has neither a decoder that is given questions nor classes of answers",
+}
+
+
+def abilities(model: nn.Module, answers: Sequence[str]) -> dict[str, bool]:
+    """Of those that LACKING names, which ones a model has; answers: its classes."""
+
+    def has(*names: str) -> bool:
+        return all(method_of(model, name) is not None for name in names)
+
+    writes = has("start", "next_logits") and getattr(model, "decoder", "") is not None
+    wanted = inputs_of(method_of(model, "start")) if writes else {}
+    return {
+        "embed": has("image_embedding", "text_embedding"),
+        "match": has("image_tokens", "match"),
+        "generate": writes and not wanted.get("text_tokens", False),
+        "answer": "text_tokens" in wanted or (has("answer_logits") and bool(answers)),
+    }
+
 
 class ModelPredictor:
-    """Encodes on all devices of a mesh, in batches of one compiled shape.
+    """Works on all devices of a mesh, in batches of one compiled shape.
 
-    On several processes each gives the same rows, encodes those of its devices, and
-    gets all embeddings.
+    On several processes each gives the same rows, works on those of its devices, and
+    gets the results for all.
 
     Args:
-      model: a module with the outputs image_embedding and text_embedding.
+      model: a module with the outputs image_embedding and text_embedding, or others
+        (see `can`).
       variables: its variables; `with_variables` swaps them without compiling again.
       prepare_image: picture (bytes, array or PIL) -> uint8 [S, S, 3]; raises BadSample.
-      tokenize: texts -> (tokens int32 [n, L], mask bool [n, L]).
+      tokenize: texts -> (tokens int32 [n, L], mask bool [n, L]); to write texts, a
+        Tokenizer.
       mesh: the devices to share the work.
       batch_size: rows of one call, rounded up to what the devices divide.
+      answers: the classes of answers, by their number.
     """
 
     def __init__(
@@ -39,19 +73,29 @@ class ModelPredictor:
         tokenize: Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]],
         mesh: Mesh,
         batch_size: int,
+        answers: Sequence[str] = (),
     ):
-        self.variables, self.mesh = variables, mesh
+        self.variables, self.mesh, self.model = variables, mesh, model
         self.prepare_image, self.tokenize = prepare_image, tokenize
+        self.answers = tuple(answers)
         check_range("batch_size", batch_size, 1)
         devices = batch_devices(mesh)
         self.batch_size = -(-batch_size // devices) * devices
         everywhere = NamedSharding(mesh, REPLICATED)
-        image, text = (inference(model, f"{x}_embedding") for x in ("image", "text"))
-        self._image = jax.jit(lambda v, x: image(v, image=x), out_shardings=everywhere)
-        self._text = jax.jit(
-            lambda v, x, m: text(v, text_tokens=x, text_mask=m),
-            out_shardings=everywhere,
-        )
+
+        def program(name, *arrays, then=lambda x: x):
+            run = inference(model, name)
+            return jax.jit(
+                lambda v, *rows: then(run(v, **dict(zip(arrays, rows, strict=True)))),
+                out_shardings=everywhere,
+            )
+
+        self._image = program("image_embedding", "image")
+        self._text = program("text_embedding", *QUESTION)
+        self._tokens = program("image_tokens", "image")
+        self._match = program("match", "image_tokens", *QUESTION, then=probability)
+        self._classes = program("answer_logits", "image", *QUESTION)
+        self._writer = Writer(model, tokenize, everywhere)
 
     def with_variables(self, variables: dict[str, PyTree]) -> "ModelPredictor":
         """The same compiled functions under other weights."""
@@ -59,16 +103,118 @@ class ModelPredictor:
         other.variables = variables
         return other
 
+    def can(self, name: str) -> bool:
+        """Whether the model can 'embed', 'match', 'generate' or 'answer'."""
+        return lookup(abilities(self.model, self.answers), name, "ability of a model")
+
+    def _check(self, name: str) -> None:
+        if not self.can(name):
+            raise ConfigError(
+                f"a {type(self.model).__name__} cannot {name}: {LACKING[name]}"
+            )
+
     def encode_image(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, S, S, 3] -> float32 [n, E], L2-normalised."""
+        self._check("embed")
         return self._encode(self._image, len(images), lambda part: [images[part]])
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """n strings -> float32 [n, E], L2-normalised."""
+        self._check("embed")
         texts = list(texts)
         return self._encode(
             self._text, len(texts), lambda part: self.tokenize(texts[part])
         )
+
+    def image_tokens(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [n, S, S, 3] -> what `match` compares texts with, [n, N, W]."""
+        self._check("match")
+        return self._encode(self._tokens, len(images), lambda part: [images[part]])
+
+    def match(self, image_tokens: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        """[n, N, W] and a string for each -> float32 [n]: how likely they match."""
+        self._check("match")
+        texts = list(texts)
+        check_pairs(image_tokens, texts, "texts")
+
+        def rows_of(part):
+            return image_tokens[part], *self.tokenize(texts[part])
+
+        return self._encode(self._match, len(texts), rows_of)
+
+    def generate(
+        self, pictures: np.ndarray, prompt: str = "", seed: int = 0, **decoding
+    ) -> list[str]:
+        """uint8 [n, S, S, 3] -> a text for each, without the prompt it goes on from.
+
+        seed: of samples. decoding: settings of `Decoding`, as length=20, beams=3.
+        """
+        self._check("generate")
+        start = self._writer.prompt(prompt)
+        settings = self._writer.decoding(decoding, len(start))
+        return self._written(
+            len(pictures), lambda part: [pictures[part]], start, settings, seed
+        )
+
+    def answer(
+        self,
+        pictures: np.ndarray,
+        questions: Sequence[str],
+        candidates: Sequence[str] | None = None,
+        keep: int = 128,
+        **decoding,
+    ) -> list[str]:
+        """uint8 [n, S, S, 3] and a question for each -> the answers.
+
+        By a model with classes of answers the likeliest of them, or of the candidates
+        among them; by one that writes the likeliest candidate (of the `keep` with the
+        likeliest first tokens), or, without any, what it writes; see `generate`.
+        """
+        self._check("answer")
+        questions = list(questions)
+        check_pairs(pictures, questions, "questions")
+        writes = not self._has_classes and candidates is None
+        if decoding and not writes:
+            raise ConfigError(
+                f"answers are chosen from a list here, not written; leave out "
+                f"{', '.join(decoding)}"
+            )
+
+        def rows_of(part):
+            return pictures[part], *self.tokenize(questions[part])
+
+        if writes:
+            start = self._writer.prompt("")
+            settings = self._writer.decoding(decoding, len(start))
+            return self._written(len(questions), rows_of, start, settings)
+        if self._has_classes:
+            logits = self._encode(self._classes, len(questions), rows_of)
+            return likeliest(logits, self.answers, candidates)
+        tokens, mask = self._writer.with_start(candidates)
+
+        def rank(variables, *rows):
+            return self._writer.rank(variables, keep, tokens, mask, *rows)
+
+        best = self._encode(rank, len(questions), rows_of)
+        return [candidates[i] for i in best]
+
+    @property
+    def _has_classes(self) -> bool:
+        """Whether answers are classes of the model."""
+        return bool(self.answers) and method_of(self.model, "answer_logits") is not None
+
+    def _written(self, size, rows_of, start, settings, seed=0) -> list[str]:
+        """What the model writes about the rows, each from the tokens of `start` on."""
+
+        def with_starts(part):
+            rows = rows_of(part)
+            numbers = np.arange(part.start, part.start + len(rows[0]), dtype=np.int32)
+            return np.tile(start, (len(numbers), 1)), numbers, *rows
+
+        def write(variables, *rows):
+            return self._writer.write(variables, settings, np.uint32(seed), *rows)
+
+        return self._writer.texts(self._encode(write, size, with_starts))
 
     def _encode(self, function: Callable, size: int, rows_of: Callable) -> np.ndarray:
         """rows_of: the rows in a slice, made for a batch at a time: they are large."""
@@ -85,3 +231,34 @@ class ModelPredictor:
                 out = function(self.variables, *placed)
                 found.append(np.asarray(out)[:n])
         return np.concatenate(found)
+
+
+def probability(logits: jax.Array) -> jax.Array:
+    """Of a match: [n, 2] -> float32 [n]."""
+    return jax.nn.softmax(logits.astype(jnp.float32))[:, 1]
+
+
+def check_pairs(pictures: np.ndarray, texts: Sequence[str], what: str) -> None:
+    if len(pictures) != len(texts):
+        raise ConfigError(
+            f"{len(pictures)} pictures came with {len(texts)} {what}; give one for each"
+        )
+
+
+def likeliest(
+    logits: Float[np.ndarray, "n classes"],
+    answers: Sequence[str],
+    candidates: Sequence[str] | None,
+) -> list[str]:
+    """The answer with the largest logit, of the candidates if there are any."""
+    if candidates is None:
+        candidates = answers
+    classes = {answer: number for number, answer in enumerate(answers)}
+    unknown = next((text for text in candidates if text not in classes), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"candidate {unknown!r} is none of the {len(answers):,} answers that the "
+            f"model chooses from{suggestion(unknown, classes)}"
+        )
+    numbers = [classes[text] for text in candidates]
+    return [candidates[i] for i in logits[:, numbers].argmax(axis=1)]

@@ -1,0 +1,127 @@
+"""What a decoder writes with its cache, it would write reading all again each time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models import tiny_writer
+from tests.models.comparison import error
+from tests.models.tiny_writer import PICTURES, TinyWriter
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.models.decoding import Decoding
+from vlp_jax.models.generate import generate
+from vlp_jax.models.writer import Writer, decoder
+
+TOKENIZER = tiny_writer.tokenizer()
+START = np.full((len(PICTURES), 1), TOKENIZER.bos_id, np.int32)
+
+
+@pytest.fixture(scope="module")
+def context():
+    model, variables = tiny_writer.model_and_variables()
+    return jax.jit(lambda x: model.apply(variables, x, method="image_tokens"))(PICTURES)
+
+
+def test_the_cache_changes_no_logit(context):
+    model, variables = tiny_writer.model_and_variables()
+    tokens = np.random.default_rng(1).integers(4, 260, (len(PICTURES), 12))
+    tokens = jnp.asarray(tokens, jnp.int32)
+    whole = jax.jit(lambda *given: model.apply(*given, method="caption_logits"))
+    expected = whole(variables, context, tokens)
+
+    @jax.jit
+    def cached(context, tokens):
+        step, cache = decoder(model, variables, context)
+
+        def one(cache, at):
+            logits, cache = step(cache, at[0][:, None], at[1])
+            return cache, logits
+
+        return jax.lax.scan(one, cache, (tokens.T, jnp.arange(12)))[1]
+
+    found = cached(context, tokens).swapaxes(0, 1)
+    assert error(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [dict(beams=3), dict(method="greedy", repetition_penalty=1.5)],
+    ids=["beam", "greedy"],
+)
+def test_the_cache_changes_no_text(context, settings):
+    """The same search by a step that keeps the tokens and reads all of them again."""
+    model, variables = tiny_writer.model_and_variables()
+    settings = Decoding(TOKENIZER.eos_id, TOKENIZER.pad_id, length=8, **settings)
+
+    def read_again(memory, tokens, position):
+        context, written = memory
+        written = jax.lax.dynamic_update_slice_in_dim(written, tokens, position, 1)
+        logits = model.apply(variables, context, written, method="caption_logits")
+        logits = jax.lax.dynamic_index_in_dim(logits, position, 1, keepdims=False)
+        return logits, (context, written)
+
+    @jax.jit
+    def both(context):
+        step, cache = decoder(model, variables, context, settings.beams)
+        start = jnp.asarray(START)
+        room = jnp.zeros((len(start), tiny_writer.LENGTH), jnp.int32)
+        return (
+            generate(step, cache, start, settings),
+            generate(read_again, (context, room), start, settings),
+        )
+
+    found, expected = both(context)
+    np.testing.assert_array_equal(found, expected)
+    assert len(np.unique(found, axis=0)) > 10
+
+
+def writer(model=None):
+    return Writer(model or tiny_writer.model_and_variables()[0], TOKENIZER, None)
+
+
+def test_texts_start_as_the_model_starts_them():
+    tokens, mask = writer().with_start(["a red dog", "two"])
+    expected, whole = TOKENIZER(["a red dog", "two"])
+    longest = whole.sum(axis=1).max()
+    np.testing.assert_array_equal(tokens, expected[:, :longest])
+    np.testing.assert_array_equal(mask, whole[:, :longest])
+    np.testing.assert_array_equal(
+        writer().prompt("a red"), TOKENIZER(["a red"])[0][0, : whole[0].sum() - 2]
+    )
+    np.testing.assert_array_equal(writer().prompt(""), [TOKENIZER.bos_id])
+
+
+def test_a_model_has_a_start_of_its_own():
+    """As BLIP's decoder, whose tokenizer starts texts with another token."""
+
+    class Own(TinyWriter):
+        bos_id: int = 77
+
+    model = Own(TOKENIZER.vocab_size)
+    words = writer().with_start(["a dog"])[0][0, 1:]
+    found = writer(model).with_start(["a dog"])[0][0]
+    np.testing.assert_array_equal(found, [77, *words])
+
+
+def test_what_starts_a_text_is_no_end_of_it():
+    """GPT-2 has one token for both."""
+
+    class OneToken(TinyWriter):
+        bos_id: int = TOKENIZER.eos_id
+
+    words = writer().with_start(["a dog"])[0][:, 1:]
+    assert writer(OneToken(TOKENIZER.vocab_size)).texts(words) == ["a dog"]
+    ended = np.full_like(words, TOKENIZER.pad_id)
+    ended[:, 0] = TOKENIZER.eos_id
+    assert writer().texts(ended) == [""]
+
+
+def test_texts_have_no_more_tokens_than_there_is_room_for():
+    found = writer().decoding({}, prompt=1)
+    assert (found.length, found.beams, found.eos_id, found.pad_id) == (12, 3, 3, 0)
+    assert writer().decoding({"length": 5}, prompt=4).length == 5
+    with pytest.raises(ConfigError, match=r"length=20 and a prompt of 3.*at most 10"):
+        writer().decoding({"length": 20}, prompt=3)
+    with pytest.raises(ConfigError, match=r"no setting 'beems'.*did you mean 'beams'"):
+        writer().decoding({"beems": 2}, prompt=1)
