@@ -3,12 +3,15 @@
 import io
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import vlp_jax
+from tests.models import tiny_writer
+from tests.models.tiny_writer import PICTURES, QUESTIONS
 from tests.porting.tiny_models import (
     assert_refused,
     clip,
@@ -16,6 +19,7 @@ from tests.porting.tiny_models import (
     siglip,
 )
 from vlp_jax import endpoints, proof
+from vlp_jax.encoder import Encoder
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,53 @@ def test_what_cannot_be_encoded_is_named(encoder, tmp_path):
     assert_refused(lambda: encode(good.astype(float)), "picture 0", "expected uint8")
     assert_refused(lambda: encode([good, None]), "picture 1 is a NoneType; expected")
     assert_refused(lambda: encoder.encode_text(["a", 3]), "got 3; expected strings")
+
+
+@pytest.fixture(scope="module")
+def teller():
+    """Of a model that cannot embed, and has no scale."""
+    model = SimpleNamespace(
+        name="teller",
+        parameters={},
+        predictor=lambda mesh, size: tiny_writer.predictor(1, size),
+    )
+    return Encoder(model, batch_size=8)
+
+
+def test_matches(teller):
+    tokens = teller._predictor.image_tokens(PICTURES)
+    expected = teller._predictor.match(tokens, QUESTIONS)
+    found = teller.match(list(PICTURES), QUESTIONS)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    of_one = teller.match(PICTURES[3], QUESTIONS)
+    assert of_one.shape == (21,) and abs(of_one[3] - expected[3]) < 1e-6
+    by_one = teller.match(PICTURES, QUESTIONS[3])
+    assert by_one.shape == (21,) and abs(by_one[3] - expected[3]) < 1e-6
+    assert teller.match([], []).shape == (0,)
+    assert_refused(lambda: teller.match(PICTURES[:2], QUESTIONS), "2 pictures", "21")
+    assert_refused(lambda: teller.match(PICTURES[:1], [None]), "match got None")
+
+
+def test_captions_and_answers(teller):
+    expected = teller._predictor.generate(PICTURES, length=5)
+    assert teller.generate(iter(PICTURES), length=5) == expected
+    assert teller.generate(PICTURES[2], length=5) == expected[2:3]
+    assert teller.generate([]) == [] and teller.answer([], []) == []
+    answers = teller._predictor.answer(PICTURES, QUESTIONS, ["two", "red"])
+    assert teller.answer(PICTURES, QUESTIONS, ["two", "red"]) == answers
+    (one,) = teller.answer(PICTURES[0], "what is 0 of it", length=5)
+    assert one == teller._predictor.answer(PICTURES, QUESTIONS, length=5)[0]
+
+
+def test_what_a_model_can_do(encoder, teller):
+    assert encoder.can("embed") and not encoder.can("generate")
+    assert not teller.can("embed") and teller.can("generate")
+    assert teller.logit_scale == 1 and teller.logit_bias == 0
+    picture = proof.samples()[0][0]
+    assert_refused(lambda: encoder.match(picture, "a"), "a TwoTower cannot match")
+    assert_refused(lambda: encoder.generate(picture), "TwoTower cannot generate")
+    assert_refused(lambda: encoder.answer(picture, "a?"), "TwoTower cannot answer")
+    assert_refused(lambda: teller.encode_text("a"), "a TinyWriter cannot embed")
 
 
 def test_an_endpoint_that_is_not_there(tmp_path):

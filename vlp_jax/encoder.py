@@ -1,4 +1,7 @@
-"""A model for Python and notebooks: pictures and strings in, embeddings out."""
+"""A model for Python and notebooks: pictures and strings in, embeddings out.
+
+Or, of a model that can, matches, captions and answers.
+"""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,6 +15,7 @@ from jaxtyping import Float
 from vlp_jax import endpoints
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.logs import track
+from vlp_jax.models.predictor import check_pairs
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.portable import Portable
 
@@ -19,53 +23,106 @@ Picture = str | os.PathLike | bytes | np.ndarray | Any  # or a Pillow image
 
 
 class Encoder:
-    """Encodes on all devices of this process.
+    """Works on all devices of this process.
+
+    A picture is a path, encoded bytes, a uint8 array [H, W, 3] or a Pillow image.
+    ConfigError names the one that cannot be read, or what a model cannot do (see
+    `can`).
 
     Args:
       model: from an endpoint (see `load`).
       batch_size: pictures or texts of one call of the model.
 
-    `logit_scale` and `logit_bias` (0 without one) turn cosines into logits.
+    `logit_scale` and `logit_bias` (1 and 0 without them) turn cosines into logits.
     """
 
     def __init__(self, model: Portable, batch_size: int = 64):
         self.model, self.name = model, model.name
-        self.logit_scale = float(np.exp(model.parameters["logit_scale"]))
+        self.logit_scale = float(np.exp(model.parameters.get("logit_scale", 0.0)))
         self.logit_bias = float(model.parameters.get("logit_bias", 0.0))
         self._predictor = model.predictor(MeshSpec().make(), batch_size)
 
     def encode_image(
         self, pictures: Picture | Iterable[Picture], progress: bool = False
     ) -> Float[np.ndarray, "n embedding"]:
-        """L2-normalised float32 [n, E] of one picture or several.
-
-        A picture is a path, encoded bytes, a uint8 array [H, W, 3] or a Pillow image.
-        ConfigError names the one that cannot be read.
-        """
-        listed = [pictures] if _is_one(pictures) else list(pictures)
-        found, size = [], self._predictor.batch_size
-        starts = range(0, len(listed), size)
-        for start in _shown(starts, progress, "pictures encoded"):
-            chosen = range(start, min(start + size, len(listed)))
-            prepared = np.stack([self._prepare(listed[i], i) for i in chosen])
-            found.append(self._predictor.encode_image(prepared))
+        """L2-normalised float32 [n, E] of one picture or several."""
+        prepared, size = self._prepared(pictures), self._predictor.batch_size
+        starts = range(0, len(prepared), size)
+        found = [
+            self._predictor.encode_image(prepared[start : start + size])
+            for start in _shown(starts, progress, "pictures encoded")
+        ]
         return np.concatenate(found) if found else self._nothing()
 
     def encode_text(
         self, texts: str | Sequence[str], progress: bool = False
     ) -> Float[np.ndarray, "n embedding"]:
         """L2-normalised float32 [n, E] of one string or several."""
-        listed = [texts] if isinstance(texts, str) else list(texts)
-        wrong = next((t for t in listed if not isinstance(t, str)), None)
-        if wrong is not None:
-            raise ConfigError(f"encode_text got {wrong!r}; expected strings")
-        size = self._predictor.batch_size
+        listed, size = _strings(texts, "encode_text"), self._predictor.batch_size
         starts = range(0, len(listed), size)
         found = [
             self._predictor.encode_text(listed[start : start + size])
             for start in _shown(starts, progress, "texts encoded")
         ]
         return np.concatenate(found) if found else self._nothing()
+
+    def can(self, name: str) -> bool:
+        """Whether the model can 'embed', 'match', 'generate' or 'answer'."""
+        return self._predictor.can(name)
+
+    def match(
+        self, pictures: Picture | Iterable[Picture], texts: str | Sequence[str]
+    ) -> Float[np.ndarray, " n"]:
+        """How likely each text fits its picture, float32 [n] in 0..1.
+
+        One picture is held against all texts, one text against all pictures.
+        """
+        prepared, listed = self._prepared(pictures), _strings(texts, "match")
+        listed = listed * len(prepared) if len(listed) == 1 else listed
+        predictor, size, one = self._predictor, self._predictor.batch_size, None
+        if len(prepared) == 1:
+            one = predictor.image_tokens(prepared)
+        else:
+            check_pairs(prepared, listed, "texts")
+        found = [np.zeros(0, np.float32)]
+        for start in range(0, len(listed), size):
+            part = slice(start, start + size)
+            if one is None:
+                tokens = predictor.image_tokens(prepared[part])
+            else:
+                tokens = one.repeat(len(listed[part]), axis=0)
+            found.append(predictor.match(tokens, listed[part]))
+        return np.concatenate(found)
+
+    def generate(
+        self, pictures: Picture | Iterable[Picture], prompt: str = "", **decoding
+    ) -> list[str]:
+        """A text about each picture, which goes on from the prompt.
+
+        decoding: settings of models/decoding.py, such as beams=3, or method='sample';
+        seed: of samples.
+        """
+        prepared = self._prepared(pictures)
+        return self._predictor.generate(prepared, prompt, **decoding)
+
+    def answer(
+        self,
+        pictures: Picture | Iterable[Picture],
+        questions: str | Sequence[str],
+        candidates: Sequence[str] | None = None,
+        **decoding,
+    ) -> list[str]:
+        """The answer to each question about its picture, of the candidates if given.
+
+        decoding: as in `generate`, where the model writes its answers.
+        """
+        prepared, listed = self._prepared(pictures), _strings(questions, "answer")
+        return self._predictor.answer(prepared, listed, candidates, **decoding)
+
+    def _prepared(self, pictures: Picture | Iterable[Picture]) -> "_Prepared":
+        return _Prepared(
+            [pictures] if _is_one(pictures) else list(pictures), self._prepare
+        )
 
     def _prepare(self, picture: Picture, number: int) -> np.ndarray:
         where = f"picture {number}"
@@ -86,6 +143,28 @@ class Encoder:
 
     def _nothing(self) -> np.ndarray:
         return np.zeros((0, self.model.config.model.embedding_size), np.float32)
+
+
+class _Prepared:
+    """Pictures as the model sees them, made when their slice is asked for."""
+
+    def __init__(self, pictures: list[Picture], prepare):
+        self.pictures, self._prepare = pictures, prepare
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        chosen = range(len(self.pictures))[part]
+        return np.stack([self._prepare(self.pictures[i], i) for i in chosen])
+
+
+def _strings(texts: str | Sequence[str], asked: str) -> list[str]:
+    listed = [texts] if isinstance(texts, str) else list(texts)
+    for text in listed:
+        if not isinstance(text, str):
+            raise ConfigError(f"{asked} got {text!r}; expected strings")
+    return listed
 
 
 def _is_one(pictures: Any) -> bool:

@@ -5,7 +5,7 @@ And, where the model can, whether they match, captions, and answers to questions
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,16 @@ from vlp_jax.models.outputs import inference, inputs_of, method_of
 from vlp_jax.models.writer import QUESTION, Writer
 from vlp_jax.parallel.mesh import batch_devices
 from vlp_jax.parallel.sharding import REPLICATED, place_batch
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """uint8 [n, S, S, 3], or what gives slices of that."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> np.ndarray: ...
+
 
 # What a model that cannot do it lacks.
 LACKING = {
@@ -126,7 +136,7 @@ class ModelPredictor:
             self._text, len(texts), lambda part: self.tokenize(texts[part])
         )
 
-    def image_tokens(self, images: np.ndarray) -> np.ndarray:
+    def image_tokens(self, images: Pictures) -> np.ndarray:
         """uint8 [n, S, S, 3] -> what `match` compares texts with, [n, N, W]."""
         self._check("match")
         return self._encode(self._tokens, len(images), lambda part: [images[part]])
@@ -143,13 +153,15 @@ class ModelPredictor:
         return self._encode(self._match, len(texts), rows_of)
 
     def generate(
-        self, pictures: np.ndarray, prompt: str = "", seed: int = 0, **decoding
+        self, pictures: Pictures, prompt: str = "", seed: int = 0, **decoding
     ) -> list[str]:
         """uint8 [n, S, S, 3] -> a text for each, without the prompt it goes on from.
 
         seed: of samples. decoding: settings of `Decoding`, as length=20, beams=3.
         """
         self._check("generate")
+        if not len(pictures):
+            return []
         start = self._writer.prompt(prompt)
         settings = self._writer.decoding(decoding, len(start))
         return self._written(
@@ -158,7 +170,7 @@ class ModelPredictor:
 
     def answer(
         self,
-        pictures: np.ndarray,
+        pictures: Pictures,
         questions: Sequence[str],
         candidates: Sequence[str] | None = None,
         keep: int = 128,
@@ -173,6 +185,8 @@ class ModelPredictor:
         self._check("answer")
         questions = list(questions)
         check_pairs(pictures, questions, "questions")
+        if not questions:
+            return []
         writes = not self._has_classes and candidates is None
         if decoding and not writes:
             raise ConfigError(
@@ -238,7 +252,7 @@ def probability(logits: jax.Array) -> jax.Array:
     return jax.nn.softmax(logits.astype(jnp.float32))[:, 1]
 
 
-def check_pairs(pictures: np.ndarray, texts: Sequence[str], what: str) -> None:
+def check_pairs(pictures: Pictures, texts: Sequence[str], what: str) -> None:
     if len(pictures) != len(texts):
         raise ConfigError(
             f"{len(pictures)} pictures came with {len(texts)} {what}; give one for each"
