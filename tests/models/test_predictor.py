@@ -67,11 +67,16 @@ def test_a_batch_of_nothing_is_refused():
 
 @pytest.fixture(scope="module")
 def alone():
-    return tiny_writer.predictor(1, 64, ANSWERS)
+    return tiny_writer.predictor(1, 64)
 
 
 @pytest.fixture(scope="module")
 def shared():
+    return tiny_writer.predictor(8, 10)
+
+
+@pytest.fixture(scope="module")
+def chooser():
     return tiny_writer.predictor(8, 10, ANSWERS)
 
 
@@ -117,17 +122,16 @@ def test_other_weights_and_pictures_take_the_compiled_search(alone):
     assert alone._writer.write._cache_size() == size
 
 
-def test_answers_that_are_classes(alone, shared):
-    found = alone.answer(PICTURES, QUESTIONS)
+def test_answers_that_are_classes(chooser):
+    found = chooser.answer(PICTURES, QUESTIONS)
     assert set(found) == set(ANSWERS)
-    assert shared.answer(PICTURES, QUESTIONS) == found
-    fewer = alone.answer(PICTURES, QUESTIONS, ["a dog", "two"])
+    fewer = chooser.answer(PICTURES, QUESTIONS, ["a dog", "two"])
     assert set(fewer) == {"a dog", "two"}
     assert all(a == b for a, b in zip(fewer, found, strict=True) if b != "red")
     with pytest.raises(ConfigError, match="'rde' is none of the 3 .*mean 'red'"):
-        alone.answer(PICTURES, QUESTIONS, ["rde"])
+        chooser.answer(PICTURES, QUESTIONS, ["rde"])
     with pytest.raises(ConfigError, match="chosen from a list here.*out beams"):
-        alone.answer(PICTURES, QUESTIONS, beams=2)
+        chooser.answer(PICTURES, QUESTIONS, beams=2)
 
 
 def test_the_likeliest_class_by_hand():
@@ -139,14 +143,8 @@ def test_the_likeliest_class_by_hand():
 CANDIDATES = ["a dog", "two birds", "red", "what", "two red dogs", "of it", "2"]
 
 
-@pytest.fixture(scope="module")
-def without_classes():
-    return tiny_writer.predictor(1, 16), tiny_writer.predictor(8, 10)
-
-
-def test_answers_from_a_list(without_classes):
+def test_answers_from_a_list(alone, shared):
     """Equal to the likelihood of each candidate, all of it read at once."""
-    alone, shared = without_classes
     found = alone.answer(PICTURES, QUESTIONS, CANDIDATES)
     assert len(set(found)) > 2
     assert shared.answer(PICTURES, QUESTIONS, CANDIDATES) == found
@@ -171,8 +169,7 @@ def test_answers_from_a_list(without_classes):
     assert found == [CANDIDATES[i] for i in np.argmax(scores, axis=1)]
 
 
-def test_answers_that_are_written(without_classes):
-    alone, shared = without_classes
+def test_answers_that_are_written(alone, shared):
     found = alone.answer(PICTURES, QUESTIONS, length=5)
     assert len(set(found)) > 8
     assert shared.answer(PICTURES, QUESTIONS, length=5) == found
@@ -180,12 +177,16 @@ def test_answers_that_are_written(without_classes):
     assert alone.generate(PICTURES, length=5) != found
 
 
-def test_a_model_says_what_it_cannot_do(alone, without_classes):
+def test_a_model_says_what_it_cannot_do(alone, chooser):
     embeds = predictor(1, 8)
     abilities = ("embed", "match", "generate", "answer")
     assert [embeds.can(name) for name in abilities] == [True, False, False, False]
     assert [alone.can(name) for name in abilities] == [False, True, True, True]
-    assert without_classes[0].can("answer")
+    assert [chooser.can(name) for name in abilities] == [False, True, False, True]
+    unanswered = ModelPredictor(
+        chooser.model, {}, np.asarray, tokenize, chooser.mesh, 8
+    )
+    assert not unanswered.can("answer")  # it was told no classes
     with pytest.raises(ConfigError, match="TinyWriter cannot embed: it has no"):
         alone.encode_image(PICTURES)
     with pytest.raises(ConfigError, match="TwoTower cannot match: it has no head"):

@@ -25,8 +25,8 @@ def tokenizer(length=LENGTH):
     return Tokenizer.train(captions, 300, length)
 
 
-class TinyWriter(nn.Module):
-    """Its logits are far apart, so that texts differ from picture to picture."""
+class TinyChooser(nn.Module):
+    """Matches, and knows classes of answers; its logits are far apart."""
 
     vocab_size: int
     answers: int = len(ANSWERS)
@@ -60,27 +60,34 @@ class TinyWriter(nn.Module):
     def _pooled(self, image_tokens, text_tokens, text_mask):
         return self.text(text_tokens, text_mask, image_tokens)
 
-    def start(self, image_tokens, text_tokens=None, text_mask=None):
+    def context(self, image_tokens, text_tokens=None, text_mask=None):
         """Questions are words beside the patches."""
         if text_tokens is None:
             return image_tokens
         words = 3 * self.words(text_tokens) * text_mask[..., None]
         return jnp.concatenate([image_tokens, words], axis=1)
 
-    def next_logits(self, memory, tokens, position):
-        states = self.text(tokens, None, memory, None, position, pooled=False)
-        return self.head(states)[:, 0]
-
     def caption_logits(self, image_tokens, text_tokens):
         return self.head(self.text(text_tokens, None, image_tokens, pooled=False))
 
     def __call__(self, images, tokens, mask):
-        context = self.start(self.image_tokens(images), tokens, mask)
+        context = self.context(self.image_tokens(images), tokens, mask)
         return (
             self.match(context, tokens, mask),
             self.answer_logits(context, tokens, mask),
             self.caption_logits(context, tokens),
         )
+
+
+class TinyWriter(TinyChooser):
+    """Writes captions and answers."""
+
+    def start(self, image_tokens, text_tokens=None, text_mask=None):
+        return self.context(image_tokens, text_tokens, text_mask)
+
+    def next_logits(self, memory, tokens, position):
+        states = self.text(tokens, None, memory, None, position, pooled=False)
+        return self.head(states)[:, 0]
 
 
 @functools.cache
@@ -92,8 +99,11 @@ def model_and_variables():
 
 
 def predictor(devices, batch_size, answers=()):
+    """One that writes or, given classes of answers, one that chooses among them."""
     mesh = MeshSpec(devices).make(jax.devices()[:devices])
     model, variables = model_and_variables()
+    if answers:
+        model = TinyChooser(tokenizer().vocab_size)
     return ModelPredictor(
         model, variables, np.asarray, tokenizer(), mesh, batch_size, answers
     )

@@ -17,7 +17,8 @@ from jaxtyping import Float
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup, suggestion
 from vlp_jax.core.types import PyTree
-from vlp_jax.models.outputs import inference, inputs_of, method_of
+from vlp_jax.models.abilities import LACKING, abilities, writes_answers
+from vlp_jax.models.outputs import inference
 from vlp_jax.models.writer import QUESTION, Writer
 from vlp_jax.parallel.mesh import batch_devices
 from vlp_jax.parallel.sharding import REPLICATED, place_batch
@@ -30,31 +31,6 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, part: slice) -> np.ndarray: ...
-
-
-# What a model that cannot do it lacks.
-LACKING = {
-    "embed": "it has no embeddings of pictures and texts to compare",
-    "match": "it has no head that tells whether a text fits a picture",
-    "generate": "it has no decoder that writes about pictures",
-    "answer": "it has neither a decoder that is given questions nor classes of answers",
-}
-
-
-def abilities(model: nn.Module, answers: Sequence[str]) -> dict[str, bool]:
-    """Of those that LACKING names, which ones a model has; answers: its classes."""
-
-    def has(*names: str) -> bool:
-        return all(method_of(model, name) is not None for name in names)
-
-    writes = has("start", "next_logits") and getattr(model, "decoder", "") is not None
-    wanted = inputs_of(method_of(model, "start")) if writes else {}
-    return {
-        "embed": has("image_embedding", "text_embedding"),
-        "match": has("image_tokens", "match"),
-        "generate": writes and not wanted.get("text_tokens", False),
-        "answer": "text_tokens" in wanted or (has("answer_logits") and bool(answers)),
-    }
 
 
 class ModelPredictor:
@@ -119,9 +95,8 @@ class ModelPredictor:
 
     def _check(self, name: str) -> None:
         if not self.can(name):
-            raise ConfigError(
-                f"a {type(self.model).__name__} cannot {name}: {LACKING[name]}"
-            )
+            who = type(self.model).__name__
+            raise ConfigError(f"a {who} cannot {name}: {LACKING[name]}")
 
     def encode_image(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, S, S, 3] -> float32 [n, E], L2-normalised."""
@@ -178,17 +153,17 @@ class ModelPredictor:
     ) -> list[str]:
         """uint8 [n, S, S, 3] and a question for each -> the answers.
 
-        By a model with classes of answers the likeliest of them, or of the candidates
-        among them; by one that writes the likeliest candidate (of the `keep` with the
-        likeliest first tokens), or, without any, what it writes; see `generate`.
+        By a decoder what it writes (see `generate`) or, of candidates, the likeliest
+        one of the `keep` with the likeliest first tokens; by a model that has classes
+        of answers instead the likeliest of them, or of the candidates among them.
         """
         self._check("answer")
         questions = list(questions)
         check_pairs(pictures, questions, "questions")
         if not questions:
             return []
-        writes = not self._has_classes and candidates is None
-        if decoding and not writes:
+        by_decoder = writes_answers(self.model)
+        if decoding and (candidates is not None or not by_decoder):
             raise ConfigError(
                 f"answers are chosen from a list here, not written; leave out "
                 f"{', '.join(decoding)}"
@@ -197,13 +172,13 @@ class ModelPredictor:
         def rows_of(part):
             return pictures[part], *self.tokenize(questions[part])
 
-        if writes:
+        if not by_decoder:
+            logits = self._encode(self._classes, len(questions), rows_of)
+            return likeliest(logits, self.answers, candidates)
+        if candidates is None:
             start = self._writer.prompt("")
             settings = self._writer.decoding(decoding, len(start))
             return self._written(len(questions), rows_of, start, settings)
-        if self._has_classes:
-            logits = self._encode(self._classes, len(questions), rows_of)
-            return likeliest(logits, self.answers, candidates)
         tokens, mask = self._writer.with_start(candidates)
 
         def rank(variables, *rows):
@@ -211,11 +186,6 @@ class ModelPredictor:
 
         best = self._encode(rank, len(questions), rows_of)
         return [candidates[i] for i in best]
-
-    @property
-    def _has_classes(self) -> bool:
-        """Whether answers are classes of the model."""
-        return bool(self.answers) and method_of(self.model, "answer_logits") is not None
 
     def _written(self, size, rows_of, start, settings, seed=0) -> list[str]:
         """What the model writes about the rows, each from the tokens of `start` on."""
