@@ -94,6 +94,21 @@ class Encoder:
             found.append(predictor.match(tokens, listed[part]))
         return np.concatenate(found)
 
+    def attention_map(
+        self,
+        picture: Picture,
+        text: str,
+        word: str | None = None,
+        layer: int | None = None,
+    ) -> Float[np.ndarray, "row column"]:
+        """Where the model looks in a picture for a word of a text, or for all of it.
+
+        Over the grid of patches of the picture as the model sees it; see
+        `ModelPredictor.attention_map`.
+        """
+        prepared = self._prepare(picture, 0)
+        return self._predictor.attention_map(prepared, text, word, layer)
+
     def generate(
         self, pictures: Picture | Iterable[Picture], prompt: str = "", **decoding
     ) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from tests.models.builders import SHAPE
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.models.layers import (
+    SHOWN,
     Attention,
     Dense,
     LayerNorm,
@@ -44,6 +45,38 @@ def test_attention_over_a_context():
     scores = (x @ weights["query"]) @ (context @ weights["key"]).swapaxes(1, 2)
     mixed = jax.nn.softmax(scores / 8**0.5) @ (context @ weights["value"])
     np.testing.assert_allclose(found, mixed @ weights["out"], atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_weights_that_are_shown(masked):
+    """They are what the attention mixes by, and a change of them changes the mixture.
+
+    By hand: a change of a weight adds as much of the value it belongs to.
+    """
+    x, context = jax.random.normal(jax.random.key(0), (2, 2, 4, 8))
+    mask = jnp.array([[True] * 4, [True, False, True, False]]) if masked else None
+    attention = Attention(heads=2, init_std=0.5, out_std=0.5)
+    params = attention.init(jax.random.key(2), x, mask, context)
+    assert set(params) == {"params"}
+    expected = jax.jit(attention.apply)(params, x, mask, context)
+    change = jnp.zeros((2, 2, 4, 4)).at[1, 1, 3, 2].set(0.5)
+
+    @jax.jit
+    def shown(change):
+        given = {**params, SHOWN: {"weights": change}}
+        return attention.apply(given, x, mask, context, mutable=[SHOWN])
+
+    found, seen = shown(0 * change)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    weights = seen[SHOWN]["weights"]
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-6)
+    if masked:
+        assert (weights[1, ..., 1::2] == 0).all() and (weights[0] > 0).all()
+    kernels = {k: v["kernel"] for k, v in params["params"].items()}
+    value = (context[1, 2] @ kernels["value"])[4:]
+    more = np.zeros(expected.shape)
+    more[1, 3] = 0.5 * value @ kernels["out"][4:]
+    np.testing.assert_allclose(shown(change)[0] - found, more, atol=1e-5)
 
 
 @pytest.mark.parametrize(

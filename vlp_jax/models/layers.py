@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from einops import rearrange
+from einops import einsum, rearrange
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
@@ -21,6 +21,10 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 DTYPES = {name: getattr(jnp, name) for name in ("float32", "bfloat16")}
 
 ATTENTIONS = dict.fromkeys(("xla", "cudnn"))  # as jax.nn names them
+
+# A collection of what attention_map.py adds to the weights of a cross-attention, to
+# differentiate by them; the weights themselves come back in it.
+SHOWN = "shown"
 
 
 class Dense(nn.Module):
@@ -178,7 +182,9 @@ class Attention(nn.Module):
             mask = jnp.broadcast_to(mask, (x.shape[0], *mask.shape))
             causal = False
         lookup(ATTENTIONS, self.implementation, "attention")
-        if self.implementation == "cudnn" and (mask is None or mask.ndim == 2):
+        if context is not None and self.has_variable(SHOWN, "weights"):
+            out = self._shown(query, key, value, mask)
+        elif self.implementation == "cudnn" and (mask is None or mask.ndim == 2):
             check_cudnn(query)
             out = even_attention(query, key, value, mask, causal, "cudnn")
         else:
@@ -190,6 +196,19 @@ class Attention(nn.Module):
         out = rearrange(out, "batch token head d -> batch token (head d)")
         features = width if self.out_features is None else self.out_features
         return Dense(features, init_std=self.out_std, dtype=self.dtype, name="out")(out)
+
+    def _shown(self, query, key, value, mask):
+        """The same attention, whose weights can be seen and changed."""
+        every = "batch token head d, batch other head d -> batch head token other"
+        scores = einsum(query, key, every).astype(jnp.float32) / query.shape[-1] ** 0.5
+        if mask is not None:
+            mask = mask[:, None, None] if mask.ndim == 2 else mask[:, None]
+            scores = jnp.where(mask, scores, -jnp.inf)
+        weights = jax.nn.softmax(scores)
+        changed = weights + self.get_variable(SHOWN, "weights")
+        self.put_variable(SHOWN, "weights", weights)
+        mixed = "batch head token other, batch other head d -> batch token head d"
+        return einsum(changed.astype(value.dtype), value, mixed)
 
     def _remember(self, key, value, position):
         """Keys and values of the whole text so far, these ones among them."""

@@ -5,6 +5,7 @@ And, where the model can, whether they match, captions, and answers to questions
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -18,6 +19,7 @@ from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup, suggestion
 from vlp_jax.core.types import PyTree
 from vlp_jax.models.abilities import LACKING, abilities, writes_answers
+from vlp_jax.models.attention_map import as_grid, layer_at, places, relevance
 from vlp_jax.models.outputs import inference
 from vlp_jax.models.writer import QUESTION, Writer
 from vlp_jax.parallel.mesh import batch_devices
@@ -82,6 +84,9 @@ class ModelPredictor:
         self._match = program("match", "image_tokens", *QUESTION, then=probability)
         self._classes = program("answer_logits", "image", *QUESTION)
         self._writer = Writer(model, tokenize, everywhere)
+        self._relevance = jax.jit(
+            partial(relevance, model), static_argnums=1, out_shardings=everywhere
+        )
 
     def with_variables(self, variables: dict[str, PyTree]) -> "ModelPredictor":
         """The same compiled functions under other weights."""
@@ -126,6 +131,26 @@ class ModelPredictor:
             return image_tokens[part], *self.tokenize(texts[part])
 
         return self._encode(self._match, len(texts), rows_of)
+
+    def attention_map(
+        self,
+        image: np.ndarray,
+        text: str,
+        word: str | None = None,
+        layer: int | None = None,
+    ) -> np.ndarray:
+        """Where the model looks to see whether a text fits a picture, uint8 [S, S, 3].
+
+        float32 [rows, columns] over the grid of patches, 0 where nothing speaks for a
+        match; see `relevance`. For a word of the text, or as a mean over all of it.
+        layer: of those in which texts look at pictures, from 0; None: the middle one.
+        """
+        self._check("match")
+        path = layer_at(self.variables, layer, type(self.model).__name__)
+        rows = image[None], *self.tokenize([text])
+        found = self._relevance(self.variables, path, *rows)
+        of_word = np.asarray(found)[0, places(self.tokenize, text, word)]
+        return as_grid(of_word.mean(axis=0))
 
     def generate(
         self, pictures: Pictures, prompt: str = "", seed: int = 0, **decoding
