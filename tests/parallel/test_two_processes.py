@@ -13,10 +13,11 @@ from vlp_jax.launching.local import free_port
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT = 300  # seconds; far above what it takes
+WORKER = Path(__file__).with_name("host_worker.py")
 
 
-def run_two(folder: Path, variables) -> list[dict]:
-    """What tests/parallel/host_worker.py saw in each process."""
+def run_two(folder: Path, variables, worker: Path = WORKER) -> list[dict]:
+    """What the worker saw in each process."""
     started = []
     try:
         for index in range(2):
@@ -28,7 +29,7 @@ def run_two(folder: Path, variables) -> list[dict]:
             out = folder / f"{index}.out"
             with out.open("w") as file:
                 process = subprocess.Popen(
-                    [sys.executable, str(Path(__file__).with_name("host_worker.py"))],
+                    [sys.executable, str(worker)],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=file,
