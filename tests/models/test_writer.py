@@ -1,5 +1,7 @@
 """What a decoder writes with its cache, it would write reading all again each time."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,12 +11,30 @@ from tests.models import tiny_writer
 from tests.models.comparison import error
 from tests.models.tiny_writer import PICTURES, TinyWriter
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.models.albef import Albef
+from vlp_jax.models.bert import Bert
+from vlp_jax.models.decoder import BertDecoder
 from vlp_jax.models.decoding import Decoding
+from vlp_jax.models.fusion import BertFusion
 from vlp_jax.models.generate import generate
+from vlp_jax.models.outputs import inference
+from vlp_jax.models.vit import ViT
 from vlp_jax.models.writer import Writer, decoder
 
 TOKENIZER = tiny_writer.tokenizer()
 START = np.full((len(PICTURES), 1), TOKENIZER.bos_id, np.int32)
+
+
+def step_by_step(model, variables, context, tokens):
+    """Logits [n, L, V] of tokens that are given one by one."""
+    step, cache = decoder(model, variables, context)
+
+    def one(cache, at):
+        logits, cache = step(cache, at[0][:, None], at[1])
+        return cache, logits
+
+    positions = jnp.arange(tokens.shape[1])
+    return jax.lax.scan(one, cache, (tokens.T, positions))[1].swapaxes(0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +50,7 @@ def test_the_cache_changes_no_logit(context):
     whole = jax.jit(lambda *given: model.apply(*given, method="caption_logits"))
     expected = whole(variables, context, tokens)
 
-    @jax.jit
-    def cached(context, tokens):
-        step, cache = decoder(model, variables, context)
-
-        def one(cache, at):
-            logits, cache = step(cache, at[0][:, None], at[1])
-            return cache, logits
-
-        return jax.lax.scan(one, cache, (tokens.T, jnp.arange(12)))[1]
-
-    found = cached(context, tokens).swapaxes(0, 1)
+    found = jax.jit(functools.partial(step_by_step, model))(variables, context, tokens)
     assert error(found, expected) < 1e-5
 
 
@@ -74,6 +84,39 @@ def test_the_cache_changes_no_text(context, settings):
     found, expected = both(context)
     np.testing.assert_array_equal(found, expected)
     assert len(np.unique(found, axis=0)) > 10
+
+
+def test_the_cache_of_a_bert_that_looks_at_fused_questions():
+    """ALBEF's decoder of answers: post-norm, padding of questions out of sight."""
+    words = dict(vocab_size=TOKENIZER.vocab_size, length=tiny_writer.LENGTH)
+    shape = dict(width=16, depth=2, heads=2)
+    model = Albef(
+        ViT(image_size=8, patch_size=4, **shape),
+        Bert(**words, **shape),
+        BertFusion(**shape),
+        embedding_size=8,
+        image_mean=(0.5, 0.5, 0.5),
+        image_std=(0.3, 0.3, 0.3),
+        decoder=BertDecoder(**words, **shape),
+    )
+    questions = map(jnp.asarray, TOKENIZER(tiny_writer.QUESTIONS))
+    given = jnp.asarray(PICTURES), *questions
+    tokens = np.random.default_rng(1).integers(4, 260, (len(PICTURES), 12))
+    tokens = jnp.asarray(tokens, jnp.int32)
+
+    @jax.jit
+    def both(key):
+        variables = model.init(key, *given)
+        names = dict(zip(("image", "text_tokens", "text_mask"), given, strict=True))
+        context = inference(model, "start")(variables, **names)
+        whole = inference(model, "answer_token_logits")
+        return (
+            step_by_step(model, variables, context, tokens),
+            whole(variables, answer_tokens=tokens, **names),
+        )
+
+    found, expected = both(jax.random.key(0))
+    assert error(found, expected) < 1e-5
 
 
 def writer(model=None):
