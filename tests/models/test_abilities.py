@@ -1,9 +1,10 @@
-"""Abilities follow from methods, their parameters, and parts that may be left out."""
+"""Abilities follow from the outputs of a model, and from what they are computed of."""
 
 import pytest
 from flax import linen as nn
 
 from vlp_jax.models.abilities import abilities, writes_answers
+from vlp_jax.models.albef import Albef
 
 
 class Embeds(nn.Module):
@@ -26,6 +27,10 @@ class Captions(Embeds):
 
 class Answers(Captions):
     decoder: nn.Module | None = None
+
+    @property
+    def lacks(self):
+        return () if self.decoder else ("start", "next_logits")
 
     def start(self, image_tokens, text_tokens, text_mask): ...
 
@@ -50,6 +55,20 @@ class Both(Captions):
 )
 def test_abilities(model, answers, expected):
     found = abilities(model, answers)
+    assert {name for name in found if found[name]} == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "answers", "expected"),
+    [
+        (dict(), (), {"embed", "match"}),
+        (dict(answers=2), ("yes", "no"), {"embed", "match", "answer"}),
+        (dict(decoder=Embeds()), (), {"embed", "match", "answer"}),
+    ],
+)
+def test_albef(settings, answers, expected):
+    parts = (Embeds(), Embeds(), Embeds(), 8, (0.5,) * 3, (0.3,) * 3)
+    found = abilities(Albef(*parts, **settings), answers)
     assert {name for name in found if found[name]} == expected
 
 

@@ -139,7 +139,7 @@ def test_a_model_has_a_start_of_its_own():
     """As BLIP's decoder, whose tokenizer starts texts with another token."""
 
     class Own(TinyWriter):
-        bos_id: int = 77
+        start_id = 77
 
     model = Own(TOKENIZER.vocab_size)
     words = writer().with_start(["a dog"])[0][0, 1:]
@@ -147,17 +147,14 @@ def test_a_model_has_a_start_of_its_own():
     np.testing.assert_array_equal(found, [77, *words])
 
 
-def test_what_starts_a_text_is_no_end_of_it():
-    """GPT-2 has one token for both."""
-
-    class OneToken(TinyWriter):
-        bos_id: int = TOKENIZER.eos_id
-
+def test_what_was_written_ends_with_the_end_token():
     words = writer().with_start(["a dog"])[0][:, 1:]
-    assert writer(OneToken(TOKENIZER.vocab_size)).texts(words) == ["a dog"]
+    assert writer().texts(np.pad(words, ((0, 0), (0, 3)))) == ["a dog"]
     ended = np.full_like(words, TOKENIZER.pad_id)
     ended[:, 0] = TOKENIZER.eos_id
     assert writer().texts(ended) == [""]
+    unknown = np.full_like(words, TOKENIZER.vocab_size + 1)  # a token of the model's
+    assert writer().texts(unknown) == [""]
 
 
 def test_texts_have_no_more_tokens_than_there_is_room_for():

@@ -148,6 +148,18 @@ class Albef(nn.Module):
 
     # ---- answers to questions, which are the texts
 
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Outputs that the model is set to do without."""
+        classes, writes = bool(self.answers), self.decoder is not None
+        outputs = {
+            "answer_logits": classes,
+            "answer_token_logits": writes,
+            "start": writes,
+            "next_logits": writes,
+        }
+        return tuple(name for name, there in outputs.items() if not there)
+
     def answer_logits(
         self, fused_states: Float[Array, "batch token width"]
     ) -> Float[Array, "batch answer"]:

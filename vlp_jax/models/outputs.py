@@ -22,9 +22,14 @@ KEY = "key"  # the parameter of a derived value that gets a random key
 
 
 def method_of(model: nn.Module, name: str) -> Callable | None:
-    """The method that computes an output; None where the model has none so called."""
+    """The method that computes an output; None where the model has none so called.
+
+    A model may say which of its outputs it `lacks`, being set to have no head for them.
+    """
     own = getattr(type(model), name, None)
-    return own if callable(own) and not hasattr(nn.Module, name) else None
+    if not callable(own) or hasattr(nn.Module, name):
+        return None
+    return None if name in getattr(model, "lacks", ()) else own
 
 
 def inputs_of(function: Callable) -> dict[str, bool]:

@@ -87,7 +87,7 @@ class Writer:
     @property
     def start_id(self) -> int:
         """What every text begins with: the model's own token or the tokenizer's."""
-        own = getattr(self.model, "bos_id", None)
+        own = getattr(self.model, "start_id", None)
         ids = own, self.tokenizer.bos_id, self.tokenizer.eos_id
         return next(i for i in ids if i is not None)
 
@@ -121,6 +121,7 @@ class Writer:
         return decoding
 
     def texts(self, tokens: np.ndarray) -> list[str]:
-        """The strings of what was written; no end token is taken for a start."""
-        first = np.full((len(tokens), 1), self.start_id)
+        """The strings of what was written, each up to its end token."""
+        # `decode` takes no first token for an end, where one token may start texts too.
+        first = np.full((len(tokens), 1), self.tokenizer.eos_id)
         return self.tokenizer.decode(np.concatenate([first, tokens], axis=1))
