@@ -20,25 +20,23 @@ class Matches(nn.Module):
 
 
 class Captions(Embeds):
-    def start(self, image_tokens): ...
+    def start(self, image_tokens, text_tokens=None): ...
 
     def next_logits(self, memory, tokens, position): ...
 
-
-class Answers(Captions):
-    decoder: nn.Module | None = None
-
-    @property
-    def lacks(self):
-        return () if self.decoder else ("start", "next_logits")
-
-    def start(self, image_tokens, text_tokens, text_mask): ...
-
-    def answer_logits(self, image_tokens, text_tokens): ...
+    def caption_logits(self, image_tokens, text_tokens): ...
 
 
 class Both(Captions):
-    def start(self, image_tokens, text_tokens=None, text_mask=None): ...
+    def answer_token_logits(self, image_tokens, text_tokens, answer_tokens): ...
+
+
+class OnlyAnswers(Both):
+    lacks = ("caption_logits",)
+
+
+class Classes(Embeds):
+    def answer_logits(self, image_tokens, text_tokens): ...
 
 
 @pytest.mark.parametrize(
@@ -46,16 +44,19 @@ class Both(Captions):
     [
         (Embeds(), (), {"embed"}),
         (Matches(), ("yes",), {"match"}),
-        (Captions(), (), {"embed", "generate"}),
+        (Captions(), ("yes",), {"embed", "generate"}),
         (Both(), (), {"embed", "generate", "answer"}),
-        (Answers(decoder=Embeds()), (), {"embed", "answer"}),
-        (Answers(), (), {"embed"}),
-        (Answers(), ("yes", "no"), {"embed", "answer"}),
+        (OnlyAnswers(), (), {"embed", "answer"}),
+        (Classes(), (), {"embed"}),
+        (Classes(), ("yes", "no"), {"embed", "answer"}),
     ],
 )
 def test_abilities(model, answers, expected):
     found = abilities(model, answers)
     assert {name for name in found if found[name]} == expected
+
+
+PARTS = (Embeds(), Embeds(), Embeds(), 8, (0.5,) * 3, (0.3,) * 3)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +68,11 @@ def test_abilities(model, answers, expected):
     ],
 )
 def test_albef(settings, answers, expected):
-    parts = (Embeds(), Embeds(), Embeds(), 8, (0.5,) * 3, (0.3,) * 3)
-    found = abilities(Albef(*parts, **settings), answers)
+    found = abilities(Albef(*PARTS, **settings), answers)
     assert {name for name in found if found[name]} == expected
 
 
 def test_a_decoder_answers_instead_of_classes():
-    assert writes_answers(Answers(decoder=Embeds())) and writes_answers(Both())
-    assert not writes_answers(Answers()) and not writes_answers(Captions())
+    assert writes_answers(Both()) and not writes_answers(Captions())
+    assert writes_answers(Albef(*PARTS, decoder=Embeds(), answers=2))
+    assert not writes_answers(Albef(*PARTS, answers=2))

@@ -89,6 +89,10 @@ class TinyWriter(TinyChooser):
         states = self.text(tokens, None, memory, None, position, pooled=False)
         return self.head(states)[:, 0]
 
+    def answer_token_logits(self, image_tokens, text_tokens, text_mask, answer_tokens):
+        context = self.context(image_tokens, text_tokens, text_mask)
+        return self.caption_logits(context, answer_tokens)
+
 
 @functools.cache
 def model_and_variables():

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from vlp_jax.models.outputs import inputs_of, method_of
+from vlp_jax.models.outputs import method_of
+
+DECODER = ("start", "next_logits")
 
 # What a model that cannot do it lacks.
 LACKING = {
@@ -17,24 +19,20 @@ LACKING = {
 
 def abilities(model: nn.Module, answers: Sequence[str]) -> dict[str, bool]:
     """Of those that LACKING names, which ones a model has; answers: its classes."""
-
-    def has(*names: str) -> bool:
-        return all(method_of(model, name) is not None for name in names)
-
-    written = inputs_of(method_of(model, "start")) if writes(model) else {}
+    by_class = has(model, "answer_logits") and bool(answers)
     return {
-        "embed": has("image_embedding", "text_embedding"),
-        "match": has("image_tokens", "match"),
-        "generate": bool(written) and not written.get("text_tokens", False),
-        "answer": writes_answers(model) or (has("answer_logits") and bool(answers)),
+        "embed": has(model, "image_embedding", "text_embedding"),
+        "match": has(model, "image_tokens", "match"),
+        "generate": has(model, "caption_logits", *DECODER),
+        "answer": writes_answers(model) or by_class,
     }
 
 
-def writes(model: nn.Module) -> bool:
-    """Whether a model has a decoder."""
-    return None not in (method_of(model, "start"), method_of(model, "next_logits"))
-
-
 def writes_answers(model: nn.Module) -> bool:
-    """Whether its decoder is given questions; classes of answers then have no say."""
-    return writes(model) and "text_tokens" in inputs_of(method_of(model, "start"))
+    """Whether a decoder is given questions; classes of answers then have no say."""
+    return has(model, "answer_token_logits", *DECODER)
+
+
+def has(model: nn.Module, *names: str) -> bool:
+    """Whether a model has all outputs of these names."""
+    return all(method_of(model, name) is not None for name in names)
