@@ -171,7 +171,8 @@ def test_the_answers_of_a_run_are_counted_once(tmp_path, agreement, monkeypatch)
     folder = step_folder(tmp_path, 5)
     assert saved_answers(folder, again.config) == run.answers
     assert saved_answers(folder, tiny()) == ()
-    assert load_checkpoint(str(tmp_path), 8, "model").step == 5
+    loaded = load_checkpoint(str(tmp_path), 8, "model")
+    assert loaded.step == 5 and loaded.predictor.answers == run.answers
     with pytest.raises(ConfigError, match="questions.answer_count: 3129 -> 5"):
         begun(tmp_path, recipe=asking, questions__answer_count=5)
     with pytest.raises(ConfigError, match=r"questions.train.size.*1 changed: quest"):

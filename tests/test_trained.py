@@ -101,8 +101,10 @@ def test_a_checkpoint_trained_with_cudnn_is_looked_at_with_xla():
     chosen = pretraining()
     chosen.model.image.update(size="B/16", attention="cudnn")
     chosen.model.text.size = "B"
+    chosen.model.fusion.update(kind="bert", attention="cudnn")
     looked_at = trained.for_any_machine(defaults.resolved(chosen))
     assert looked_at.model.image.attention == looked_at.model.text.attention == "xla"
+    assert looked_at.model.fusion.attention == "xla"
     assert looked_at.model.image.width == 768
     assert trained.for_any_machine(pretraining()).model.image.attention is None
 

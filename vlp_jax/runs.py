@@ -241,6 +241,7 @@ class TrainingRun:
                 self.tokenizer,
                 self.mesh,
                 self.config.evaluation.batch_size,
+                self.answers,
             )
         predictor = self.predictor.with_variables(variables)
         row = metric_row(self.evaluators, predictor)

@@ -15,6 +15,7 @@ from vlp_jax.core.logs import say
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import PyTree
 from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.models import PARTS
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.parallel.sharding import REPLICATED, placed_shapes
@@ -78,9 +79,10 @@ def checkpoint_config(path: Path | str) -> ConfigDict:
 
 def for_any_machine(config: ConfigDict) -> ConfigDict:
     """The config without what only the machine that trained may have: cuDNN."""
-    for tower in (config.model.image, config.model.text):
-        if tower.get("attention") is not None:
-            tower.attention = "xla"
+    for name in PARTS:
+        part = config.model.get(name)
+        if part is not None and part.get("attention") is not None:
+            part.attention = "xla"
     return config
 
 
@@ -126,7 +128,7 @@ def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
     like = placed_shapes(shapes, jax.tree.map(lambda x: everywhere, shapes))
     variables = restore_variables(folder, like, weights)
     predictor = ModelPredictor(
-        model, variables, preprocessing, tokenizer, mesh, batch_size
+        model, variables, preprocessing, tokenizer, mesh, batch_size, answers
     )
     parameters = trees.count(variables["params"])
     step = description.read_json(folder, PROGRESS)["step"]
