@@ -43,6 +43,7 @@ def test_what_a_run_with_questions_says_and_leaves(asking_run):
     assert sorted(asked[:200]) == list(range(200))  # every sample once a pass
 
 
+@pytest.mark.long
 def test_in_legs_it_ends_the_same(program, asking_run, tmp_path):
     whole, _ = asking_run
     workdir = f"--workdir={tmp_path}"
