@@ -1,12 +1,13 @@
-"""ALBEF on digit scenes: align, then fuse, on a laptop.
+"""ALBEF on digit scenes: align first, then fuse.
 
-Paper     Li et al. 2021, arXiv:2107.07651; the recipe at full size is
-          configs/pretrain/albef_vit_b16.py
+Paper     Li et al. 2021, arXiv:2107.07651 (full size: configs/pretrain/albef_vit_b16.py)
 Data      digit scenes: real handwritten digits with captions, made on the fly
 Command   python -m vlp_jax.train --config=configs/scenes/albef.py --workdir=runs/albef
+          python -m vlp_jax.evaluate --checkpoint=runs/albef --output=runs/albef/eval
 """
 
 from configs import quickstart
+from configs.evaluate import matching_scenes
 
 
 def get_config():
@@ -29,4 +30,6 @@ def get_config():
     config.objectives.masked_lm.weight = 1.0
     config.bounds.logit_scale = (0.6931472, 4.6051702)
     config.learning_rate.update(peak=1e-3, warmup_steps=200)
+
+    config.evaluation = matching_scenes.get_config()
     return config

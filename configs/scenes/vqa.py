@@ -1,0 +1,27 @@
+"""Questions about digit scenes, answered by class, with ALBEF's layers that fuse.
+
+Paper     Li et al. 2021, arXiv:2107.07651, for the model; Kim et al. 2021 (ViLT),
+          arXiv:2102.03334, for answers as classes
+Data      digit scenes with five to eleven questions each, from random weights
+Command   python -m vlp_jax.train --config=configs/scenes/vqa.py --workdir=runs/vqa
+          python -m vlp_jax.evaluate --checkpoint=runs/vqa --output=runs/vqa/eval
+"""
+
+from configs.evaluate import answering_scenes
+from configs.scenes import albef
+
+
+def get_config():
+    config = albef.get_config()
+    config.name = "vqa_scenes"
+    config.batch_size = 256
+    config.steps = 1500
+    config.data.train.kind = None
+    config.questions.train.kind = "digit_scenes"
+    config.questions.update(length=12, answer_count=30)
+
+    for name in ("momentum_contrast", "matching", "masked_lm"):
+        config.objectives[name].weight = 0.0
+    config.objectives.answer_classes.weight = 1.0
+    config.evaluation = answering_scenes.get_config()
+    return config
