@@ -107,8 +107,13 @@ def test_the_shipped_configs():
             "clip_rn50",
             "siglip_vit_b16",
             "vit_bert",
+            "albef_vit_b16",
+            "joint_mlm_itm_vqa",
         )
     } <= set(TRAINING)
+    assert {f"configs/scenes/{name}.py" for name in ("albef", "joint", "vqa")} <= set(
+        TRAINING
+    )
     assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
@@ -153,6 +158,9 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     config = load(Path(name)).get_config()
     if config.data.train.kind == "image_folder":
         config.data.train.root = pictures
+    if config.questions.train.kind == "vqa_v2":
+        root = write_questions(tmp_path / "vqa")
+        config.questions.train.update(root=root, split="val")
     if config.tokenizer.path is not None:
         path = config.tokenizer.path
         tokenizer = next(x for name, x in TOKENIZERS.items() if path.startswith(name))

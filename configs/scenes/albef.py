@@ -1,6 +1,6 @@
 """ALBEF on digit scenes: align first, then fuse.
 
-Paper     Li et al. 2021, arXiv:2107.07651 (full size: configs/pretrain/albef_vit_b16.py)
+Paper     Li et al. 2021, arXiv:2107.07651; full size: configs/pretrain/albef_vit_b16.py
 Data      digit scenes: real handwritten digits with captions, made on the fly
 Command   python -m vlp_jax.train --config=configs/scenes/albef.py --workdir=runs/albef
           python -m vlp_jax.evaluate --checkpoint=runs/albef --output=runs/albef/eval
