@@ -33,6 +33,7 @@ def words(vocab_size, length, bos_id, eos_id, mask_id=None):
         eos_id=eos_id,
         mask_id=mask_id,
         pad_id=0,
+        with_length=lambda length: None,
         word_borders=None,
     )
 
