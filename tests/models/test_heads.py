@@ -1,9 +1,13 @@
-"""Heads: what they read, in float32. Their values are tested where models use them."""
+"""Heads: what they read, in float32; BERT's scores, and those of the definition."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from tests.models.clip_pair import with_weights
+from tests.models.comparison import error
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.models.heads import ClassHead, TokenHead
 
 X = jax.random.normal(jax.random.key(1), (2, 3, 8))
@@ -30,3 +34,52 @@ def test_classes_are_scored_with_a_wider_layer_between():
     shapes = jax.tree.map(jnp.shape, variables["params"])
     assert shapes["in"]["kernel"] == (8, 16) and shapes["out"]["kernel"] == (16, 5)
     assert head.apply(variables, X[:, 0]).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
+def test_words_are_scored_as_in_bert(activation):
+    import torch
+    from transformers import BertConfig
+    from transformers.models.bert.modeling_bert import BertLMPredictionHead
+
+    act = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}[activation]
+    config = BertConfig(hidden_size=8, vocab_size=20, hidden_act=act)
+    theirs = with_weights(BertLMPredictionHead(config).float())
+    weights = {k: jnp.array(p.detach().numpy()) for k, p in theirs.named_parameters()}
+    ours = {
+        "transform": {
+            "kernel": weights["transform.dense.weight"].T,
+            "bias": weights["transform.dense.bias"],
+        },
+        "norm": {
+            "scale": weights["transform.LayerNorm.weight"],
+            "bias": weights["transform.LayerNorm.bias"],
+        },
+        "bias": weights["decoder.bias"],
+    }
+    head, table = TokenHead(activation), weights["decoder.weight"]
+    found = head.apply({"params": ours}, X, table)
+    with torch.no_grad():
+        expected = theirs(torch.tensor(np.array(X))).numpy()
+    assert error(found, expected) <= 1e-5
+
+
+def test_answers_are_scored_by_the_definition():
+    rng = np.random.default_rng(1)
+    pooled = jnp.asarray(rng.normal(size=(4, 8)), jnp.float32)
+    head = ClassHead(3)
+    shapes = jax.eval_shape(head.init, jax.random.key(0), pooled)["params"]
+    p = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), shapes)
+    found = head.apply({"params": p}, pooled)
+    x = np.asarray(pooled, np.float64) @ p["in"]["kernel"] + p["in"]["bias"]
+    assert x.shape == (4, 16)
+    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+    x = x * p["norm"]["scale"] + p["norm"]["bias"]
+    x = np.asarray(jax.nn.gelu(x, approximate=False))
+    expected = x @ p["out"]["kernel"] + p["out"]["bias"]
+    assert found.shape == (4, 3) and error(found, expected) <= 1e-5
+
+
+def test_an_activation_that_is_none():
+    with pytest.raises(ConfigError, match="unknown activation 'relu'"):
+        TokenHead("relu").init(jax.random.key(0), X, X[0])

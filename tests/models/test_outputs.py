@@ -10,7 +10,13 @@ from flax import linen as nn
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Need
-from vlp_jax.models.outputs import check_outputs, compute_outputs, inference
+from vlp_jax.models.outputs import (
+    check_outputs,
+    compute_outputs,
+    inference,
+    known_outputs,
+    method_of,
+)
 
 IMAGE, TEXT = Need("image_embedding"), Need("text_embedding")
 BATCH = {
@@ -48,6 +54,10 @@ class Fake(nn.Module):
     def joint(self, image_embedding, text_embedding, flipped=None):
         self.log("joint")
         return self.gain * (image_embedding + text_embedding)
+
+
+class Headless(Fake):
+    lacks = ("joint",)
 
 
 def run(needs, batch=BATCH, key=0, gain=1.0, derived=None, **others):
@@ -180,3 +190,12 @@ def test_what_a_model_lacks_is_found_before_it_runs():
     check_outputs(model, derived | {"masked": lambda valid: valid}, [JOINT], GIVEN)
     with pytest.raises(ConfigError, match="unknown stream of the run 'questions'"):
         check_outputs(model, {}, [Need("image", stream="questions")], GIVEN)
+
+
+def test_a_model_may_be_set_to_lack_an_output():
+    assert method_of(Fake(print), "joint") is not None
+    assert method_of(Headless(print), "joint") is None
+    assert "joint" not in known_outputs(Headless(print))
+    with pytest.raises(ConfigError, match="a Headless has no output 'joint'"):
+        given = {"": {"gain"}, "pairs": set(BATCH["pairs"])}
+        check_outputs(Headless(print), {}, [Need("joint")], given)

@@ -32,6 +32,20 @@ def test_a_family_is_found_by_both_towers():
     )
 
 
+def test_a_model_of_another_kind_is_found_by_that():
+    table = TABLE | {"third": Family(("vilt",), rules=list, write=dict, read=dict)}
+    model = {"kind": "vilt", "image": {"kind": "vit"}, "text": {"kind": "bert"}}
+    assert family_of(table, model, "there") is table["third"]
+    model["kind"] = "two_tower"
+    assert family_of(table, model, "there") is TABLE["other"]
+    with pytest.raises(ConfigError) as error:
+        family_of(TABLE, {"kind": "vilt"}, "this library")
+    assert str(error.value) == (
+        "this library has no place for a model of kind vilt; it has some for: "
+        "vit with transformer; vit with bert"
+    )
+
+
 def test_values_and_those_without_an_equal():
     assert translated({"a": 1}, "a", "pool") == 1
     with pytest.raises(ConfigError, match=r"pool is 'b', .* no equal there \(a, c\)"):

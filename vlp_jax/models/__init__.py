@@ -12,17 +12,20 @@ from vlp_jax.models.gpt2 import Gpt2
 from vlp_jax.models.modified_resnet import ModifiedResNet
 from vlp_jax.models.resnet import ResNet
 from vlp_jax.models.siglip import SiglipText, SiglipViT
+from vlp_jax.models.stream_vit import StreamViT
 from vlp_jax.models.text import TextTransformer
+from vlp_jax.models.vilt import Vilt
 from vlp_jax.models.vit import PlainViT, ViT
 from vlp_jax.models.vlm import TwoTower
 
-MODELS = {"two_tower": TwoTower, "albef": Albef}
+MODELS = {"two_tower": TwoTower, "albef": Albef, "vilt": Vilt}
 IMAGE_TOWERS = {
     "vit": ViT,
     "plain_vit": PlainViT,
     "siglip_vit": SiglipViT,
     "modified_resnet": ModifiedResNet,
     "resnet": ResNet,
+    "stream_vit": StreamViT,
 }
 TEXT_TOWERS = {
     "transformer": TextTransformer,
@@ -45,6 +48,7 @@ SIZES = {
     "vit": sizes.vit,
     "siglip_vit": sizes.vit,
     "plain_vit": sizes.vit,
+    "stream_vit": sizes.vit,
     "modified_resnet": sizes.modified_resnet,
     "resnet": sizes.resnet,
     "transformer": sizes.text,

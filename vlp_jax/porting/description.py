@@ -1,4 +1,4 @@
-"""All of a two-tower model but its weights, by our names, and what families are."""
+"""All of a model but its weights, by our names, and what families are."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -29,7 +29,10 @@ class Tokens:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """model: the settings of config.model; preprocessing: those of that name."""
+    """model: the settings of config.model; preprocessing: those of that name.
+
+    Where answers are classes, model["answers"] holds their names.
+    """
 
     model: Settings
     preprocessing: Settings
@@ -40,31 +43,36 @@ class Description:
 class Family:
     """Models of one architecture in one foreign format.
 
-    kinds: the (image, text) towers of ours that it has.
+    kinds: the (image, text) towers of ours that it has, or the (kind,) of a model.
     rules: our model settings -> its table of weights.
     write: Description -> their config; ConfigError for what they cannot express.
     read: their config -> our model settings; ConfigError for what we lack.
     ignored: patterns of keys without weights.
+    renamed: {a key of old files: as it is called today}.
+    classes: those of transformers that have to be loaded by their own names.
     """
 
-    kinds: tuple[str, str]
+    kinds: tuple[str, ...]
     rules: Callable[[Settings], list[Rule]]
     write: Callable[[Description], Settings]
     read: Callable[[Settings], Settings]
     ignored: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 def family_of(table: Mapping[str, Family], model: Settings, what: str) -> Family:
-    """The family of a table that has the towers of a model."""
-    kinds = (model["image"]["kind"], model["text"]["kind"])
+    """The family of a table that has a model, or its towers."""
+    kind = model.get("kind") or "two_tower"
+    kinds, given = (kind,), f"a model of kind {kind}"
+    if kind == "two_tower":
+        kinds = (model["image"]["kind"], model["text"]["kind"])
+        given = f"the towers {' with '.join(kinds)}"
     for family in table.values():
         if family.kinds == kinds:
             return family
     known = "; ".join(" with ".join(family.kinds) for family in table.values())
-    raise ConfigError(
-        f"{what} has no place for the towers {' with '.join(kinds)}; it has some for: "
-        f"{known}"
-    )
+    raise ConfigError(f"{what} has no place for {given}; it has some for: {known}")
 
 
 def translated(names: Mapping[Key, Value], value: Key, what: str) -> Value:
