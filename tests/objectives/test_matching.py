@@ -93,6 +93,20 @@ def test_only_valid_rows_and_negatives_that_exist_count():
     assert objective.initial_state() == term.state == ()
 
 
+def test_a_model_may_judge_two_pairs():
+    """The pair, and its text with another picture: as if the third did not count."""
+    objective = Matching(make_mesh(1, 1), "random")
+    valid = np.array([True, True, False])
+    has_negatives = np.array([[True, True], [True, False], [True, True]])
+    given = LOGITS[:, [0, 2]], valid, has_negatives
+    outputs = {n: jnp.asarray(x) for n, x in zip(objective.needs, given, strict=True)}
+    term = objective(outputs, jnp.int32(0), ())
+    expected = 0.126928 + 3.048587 + math.log(2)
+    np.testing.assert_allclose((term.total, term.count), (expected, 3), 1e-6)
+    accuracy = [float(x) for x in term.metrics.values()]
+    np.testing.assert_allclose(accuracy, [1 / 3, 1 / 2, 0])
+
+
 @pytest.mark.parametrize("sizes", [(1, 1), (8, 1), (2, 2, 2)], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_negatives_are_the_rows_of_their_index(kind, sizes):

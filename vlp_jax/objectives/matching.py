@@ -3,7 +3,7 @@
 The fusion encoder judges three pairs for every row of the batch: its own, its picture
 with a text of another row, and its text with a picture of another row. The loss is the
 mean cross entropy of the two classes over the three (Li et al. 2021, arXiv:2107.07651,
-equation 4).
+equation 4). ViLT judges the first and the last of them (arXiv:2102.03334).
 """
 
 import functools
@@ -27,32 +27,35 @@ from vlp_jax.parallel import collectives
 from vlp_jax.parallel.collectives import ROWS
 from vlp_jax.parallel.mesh import batch_devices
 
-LABELS = (1, 0, 0)  # the pair, the picture with another text, the text with another
-
 
 def matching_loss(
-    logits: Float[Array, "B 3 2"], counts: Bool[Array, "B 3"]
+    logits: Float[Array, "B K 2"], counts: Bool[Array, "B K"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """(sum of the cross entropy over the pairs that count, how many these are)."""
+    """(sum of the cross entropy over the pairs that count, how many these are).
+
+    The first of the K pairs of a row belongs together, the others do not.
+    """
     log_shares = jax.nn.log_softmax(logits.astype(jnp.float32))
-    losses = -jnp.stack([log_shares[:, i, k] for i, k in enumerate(LABELS)], axis=1)
+    own, others = log_shares[:, :1, 1], log_shares[:, 1:, 0]
+    losses = -jnp.concatenate([own, others], axis=1)
     total = jnp.where(counts, losses, 0).sum()
     return total, counts.sum().astype(jnp.float32)
 
 
 def matching_accuracy(
-    logits: Float[Array, "B 3 2"], counts: Bool[Array, "B 3"]
+    logits: Float[Array, "B K 2"], counts: Bool[Array, "B K"]
 ) -> dict[str, Float[Array, ""]]:
     """Shares of right answers: of all pairs, of the right and of the wrong ones."""
-    right = (logits.argmax(-1) == jnp.array(LABELS)) & counts
+    labels = jnp.arange(logits.shape[1]) == 0
+    right = (logits.argmax(-1) == labels) & counts
 
     def share(which):
         return right[:, which].sum() / jnp.maximum(counts[:, which].sum(), 1)
 
     return {
-        "accuracy": share(slice(0, 3)),
+        "accuracy": share(slice(None)),
         "accuracy_positive": share(slice(0, 1)),
-        "accuracy_negative": share(slice(1, 3)),
+        "accuracy_negative": share(slice(1, None)),
     }
 
 
@@ -123,6 +126,8 @@ class Matching:
     def __call__(self, outputs: Outputs, step: jax.Array, state) -> Term:
         logits, valid, has_negatives = (outputs[need] for need in self.needs)
         own = jnp.ones_like(valid)[:, None]
+        # A model that judges two pairs leaves out the picture with another text.
+        has_negatives = has_negatives[:, 3 - logits.shape[1] :]
         counts = valid[:, None] & jnp.concatenate([own, has_negatives], axis=1)
         return Term(
             *matching_loss(logits, counts), metrics=matching_accuracy(logits, counts)
