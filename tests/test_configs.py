@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
@@ -34,7 +35,7 @@ def words(vocab_size, length, bos_id, eos_id, mask_id=None):
         mask_id=mask_id,
         pad_id=0,
         with_length=lambda length: None,
-        word_borders=None,
+        word_borders=None if mask_id is None else np.ones((2, vocab_size), bool),
     )
 
 
@@ -110,6 +111,7 @@ def test_the_shipped_configs():
             "vit_bert",
             "albef_vit_b16",
             "joint_mlm_itm_vqa",
+            "vilt_b32",
         )
     } <= set(TRAINING)
     assert {f"configs/scenes/{name}.py" for name in ("albef", "joint", "vqa")} <= set(

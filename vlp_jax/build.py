@@ -137,7 +137,7 @@ def make_text_lengths(
     """The lengths that the texts of a batch are cut to; None: they stay as they are."""
     if config.data.text_lengths is None:
         return None
-    if getattr(model.text, "pool", None) == "last":
+    if getattr(getattr(model, "text", None), "pool", None) == "last":
         raise ConfigError(
             "data.text_lengths cuts padding, but this text tower reads the last "
             "position (model.text.pool = 'last'), padding or not; leave it out"
