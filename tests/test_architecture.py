@@ -27,7 +27,7 @@ LAYERS = [
     {"build", "recipe", "defaults", "settings"},
     {"trained", "resuming", "learner", "feed", "streams", "suites", "cli"},
     {"runs", "portable", "evaluations", "following"},
-    {"endpoints", "resizing"},
+    {"endpoints", "one_head", "resizing"},
     {"proof", "encoder"},
     {"planning", "launching"},
     {  # programs

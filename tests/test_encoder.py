@@ -33,12 +33,12 @@ def encoder(folder):
 
 
 def test_it_is_the_model_of_the_endpoint(folder, encoder):
-    expected = proof.ours(endpoints.read(f"hf:{folder}"))
+    expected = proof.ours(endpoints.read(f"hf:{folder}")).outputs
     pictures, texts = proof.samples()
     assert len(texts) > 8  # more than one batch
     found = encoder.encode_image(pictures), encoder.encode_text(texts)
-    np.testing.assert_allclose(found[0], expected.image, atol=1e-5)
-    np.testing.assert_allclose(found[1], expected.text, atol=1e-5)
+    np.testing.assert_allclose(found[0], expected["image_embedding"], atol=1e-5)
+    np.testing.assert_allclose(found[1], expected["text_embedding"], atol=1e-5)
     assert found[0].dtype == np.float32 and found[0].shape == (len(pictures), 12)
     np.testing.assert_allclose(np.linalg.norm(found[1], axis=1), 1, rtol=1e-5)
     assert encoder.name == "theirs"

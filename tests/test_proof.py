@@ -44,7 +44,11 @@ def test_outputs_are_those_of_transformers(there, tmp_path):
     """Of what it wrote, and of what we wrote: photographs, long and strange texts."""
     model = endpoints.read(f"hf:{there}")
     (read,) = proof.against("hf", there, model)
-    assert read.embeddings <= 1e-5 and read.logits <= 1e-5 and read.top1 == 1
+    assert (
+        read.differences["embeddings"] <= 1e-5
+        and read.logits <= 1e-5
+        and read.top1 == 1
+    )
     assert read.same_tokens == (len(proof.samples()[1]),) * 2
     ours = endpoints.write(f"hf:{tmp_path / 'ours'}", model)
     again = endpoints.read(f"hf:{ours}")
@@ -52,7 +56,7 @@ def test_outputs_are_those_of_transformers(there, tmp_path):
     found = proof.prove("hf", ours, model)
     assert [p.side for p in found] == ["this package", "transformers"]
     assert all(p.holds for p in found)
-    assert found[0].embeddings == 0
+    assert found[0].differences == {"embeddings": 0}
     # Texts that are cut and texts that are padded are among them.
     tokens, mask = model.tokenizer(proof.samples()[1])
     assert mask.all(axis=1).any() and not mask.all(axis=1).all()
@@ -79,7 +83,7 @@ def test_a_model_that_computes_otherwise_is_noticed(clip, tmp_path, case):
     folder = endpoints.write(f"hf:{tmp_path / 'new'}", model)
     change_json(folder / "config.json", **SPOILT[case])
     (found,) = proof.against("hf", folder, model)
-    assert not found.holds and found.embeddings > 1e-5
+    assert not found.holds and found.differences["embeddings"] > 1e-5
 
 
 def test_a_tokenizer_that_gives_other_ids_is_noticed(clip, tmp_path):
@@ -174,9 +178,9 @@ def test_a_picture_tells_the_roundings_of_the_crop_apart(size):
 def test_padding_may_have_another_id(clip):
     """Up to the end token each id counts."""
     _, model = clip
-    pictures = texts = np.eye(3)
+    outputs = theirs.embeddings(np.eye(3), np.eye(3))
     tokens, mask = model.tokenizer(["a", "a cat", "cat " * 50])
-    one = theirs.Embeddings(pictures, texts, tokens, mask)
+    one = theirs.Computed(outputs, tokens, mask)
     padded = np.where(mask, tokens, 7)
     found = proof.compare("other", model, one, one._replace(tokens=padded, mask=None))
     assert found.same_tokens == (3, 3)
@@ -188,17 +192,19 @@ def test_padding_may_have_another_id(clip):
 def test_how_far_apart_is_measured(clip):
     _, model = clip
     rng = np.random.default_rng(0)
-    one = theirs.Embeddings(
-        rng.normal(size=(3, 4)), rng.normal(size=(5, 4)), np.zeros((5, 7), int)
-    )
+    image, text = rng.normal(size=(3, 4)), rng.normal(size=(5, 4))
+    one = theirs.Computed(theirs.embeddings(image, text), np.zeros((5, 7), int))
     tokens = one.tokens.copy()
     tokens[2, 6] = 1
-    other = theirs.Embeddings(one.image, one.text * (1 + 1e-3), tokens)
+    other = theirs.Computed(theirs.embeddings(image, text * (1 + 1e-3)), tokens)
     found = proof.compare("other", model, one, other)
-    assert abs(found.embeddings - 1e-3) < 1e-6 and abs(found.logits - 1e-3) < 1e-6
+    assert (
+        abs(found.differences["embeddings"] - 1e-3) < 1e-6
+        and abs(found.logits - 1e-3) < 1e-6
+    )
     assert found.same_tokens == (4, 5) and found.top1 == 1 and not found.holds
     assert proof.compare("same", model, one, one).holds
-    turned = theirs.Embeddings(-one.image, one.text, one.tokens)
+    turned = theirs.Computed(theirs.embeddings(-image, text), one.tokens)
     assert proof.compare("turned", model, one, turned).top1 == 0
 
 

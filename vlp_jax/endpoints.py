@@ -24,6 +24,7 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.data.standalone_tokenizer import save_standalone
 from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.models.outputs import method_of
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.portable import (
     OTHER_VOCABULARY,
@@ -113,6 +114,7 @@ def _read_vlp(path: str, weights: str) -> Portable:
             trained.saved_tokenizer(folder, config),
             read_parameters(folder, weights),
             description.read_json(folder, trained.PROGRESS)["step"],
+            trained.answers_of(folder),
         )
 
     return read_checkpoint(path, read)
@@ -125,6 +127,8 @@ def _write_vlp(folder: Path, model: Portable) -> None:
         tokenizer = description.read_folder(name)
     files = {f"{trained.TOKENIZER}/{name}": data for name, data in tokenizer.items()}
     files[trained.CONFIG] = description.to_json(config)
+    if model.answers:
+        files[trained.ANSWERS] = description.to_json(list(model.answers))
     files[trained.PROGRESS] = description.to_json({"step": model.step})
     write_imported(folder, model.variables(), files)
 
@@ -181,6 +185,11 @@ def _write_foreign(form: ModuleType, folder: Path, model: Portable) -> None:
 
 def _write_programs(folder: Path, model: Portable) -> None:
     module, shapes = model.model(), model.shapes()
+    if method_of(module, "image_embedding") is None:
+        raise ConfigError(
+            f"export holds programs that embed pictures and texts, and a "
+            f"{type(module).__name__} has no embeddings; export it with hf:DIR"
+        )
 
     def encode(method: str):
         return lambda tree, *x: module.apply(

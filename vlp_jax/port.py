@@ -19,12 +19,13 @@ flags.DEFINE_bool("private", True, "Whether a repository that is made is private
 flags.DEFINE_integer("image_size", None, "Pixels to see; positions are resized.")
 flags.DEFINE_integer("text_length", None, "Tokens to read; the first ones are kept.")
 flags.DEFINE_string("weights", "model", "model, or ema where the run kept one.")
+flags.DEFINE_string("head", None, "The head to give where there are several.")
 
 NEXT = {
     "vlp": "python -m vlp_jax.evaluate --config=configs/evaluate/image_folder.py "
     "--config.data.root=DIR --checkpoint={folder} --output={folder}-eval",
-    "hf": 'python -c "from transformers import AutoModel; '
-    "AutoModel.from_pretrained('{folder}'{more})\"",
+    "hf": 'python -c "from transformers import {name}; '
+    "{name}.from_pretrained('{folder}'{more})\"",
     "export": "python {folder}/serve.py",
     "open_clip": 'python -c "import open_clip; '
     "open_clip.create_model_and_transforms('local-dir:{folder}')\"",
@@ -38,8 +39,8 @@ def main() -> None:
             "port needs where from and where to: --source=vlp:runs/quickstart "
             "--target=hf:exports/quickstart"
         )
-    from vlp_jax import endpoints, proof, resizing
-    from vlp_jax.porting import card, hf_own_class, hub
+    from vlp_jax import endpoints, one_head, proof, resizing
+    from vlp_jax.porting import card, hf, hf_own_class, hub
 
     kind, _ = endpoints.target(target)
     if flags.FLAGS.upload is not None:
@@ -51,6 +52,9 @@ def main() -> None:
     model, resized = resizing.resized(given, *sizes)
     if resized:
         say(f"  resized   {'; '.join(resized)}")
+    if flags.FLAGS.head is not None:
+        model = one_head.with_head(model, flags.FLAGS.head)
+        say(f"  head      {flags.FLAGS.head} alone, {model.count():,} parameters")
     proofs = _of_source(source, given)
     _show(proofs)
     if not all(found.holds for found in proofs):
@@ -79,7 +83,8 @@ def main() -> None:
         say(f"  uploaded  {address}")
     say("Next:")
     more = hf_own_class.arguments(folder)
-    say(f"  {NEXT[kind].format(folder=folder, more=more)}", style="bold")
+    name = hf.class_of(folder) if kind == "hf" else ""
+    say(f"  {NEXT[kind].format(folder=folder, more=more, name=name)}", style="bold")
 
 
 def _show(proofs: list) -> None:

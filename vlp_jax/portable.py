@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vlp_jax import build, defaults, recipe
@@ -16,8 +17,8 @@ from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import PyTree
 from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.models import PARTS
 from vlp_jax.models.predictor import ModelPredictor
-from vlp_jax.models.vlm import TwoTower
 from vlp_jax.porting.description import Description, Tokens
 from vlp_jax.porting.weights import Arrays, check_shapes
 
@@ -34,7 +35,7 @@ class Portable:
     """config: a resolved recipe, of which model, preprocessing and tokenizer count.
 
     parameters: {path: float32 array}, running statistics of a residual network among
-    them. name: for people. step: of training.
+    them. name: for people. step: of training. answers: those that are classes.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Portable:
     tokenizer: Tokenizer
     parameters: Arrays
     step: int = 0
+    answers: tuple[str, ...] = ()
 
     @property
     def description(self) -> Description:
@@ -56,11 +58,15 @@ class Portable:
             canonicalise=tokenizer.canonicalise,
         )
         model = json.loads(config.model.to_json_best_effort())
+        if self.answers:
+            model["answers"] = list(self.answers)
         return Description(model, build.keywords(config.preprocessing), tokens)
 
-    def model(self) -> TwoTower:
+    def model(self) -> nn.Module:
         preprocessing = build.make_preprocessing(self.config)
-        return build.make_model(self.config, preprocessing, self.tokenizer)
+        return build.make_model(
+            self.config, preprocessing, self.tokenizer, len(self.answers)
+        )
 
     def check(self) -> None:
         """ConfigError unless the parameters are those of the model."""
@@ -98,6 +104,7 @@ class Portable:
             self.tokenizer,
             mesh,
             batch_size,
+            self.answers,
         )
 
 
@@ -112,13 +119,16 @@ def from_settings(
     config = recipe.pretraining()
     config.name = name
     model = dict(model)
-    for tower in ("image", "text"):
-        config.model[tower].update(model.pop(tower))
+    answers = tuple(model.pop("answers", ()))
+    for part in PARTS:
+        config.model[part].update(model.pop(part, {"kind": None}))
     config.model.update(model)
     config.preprocessing.update(dict(preprocessing))
     config.tokenizer.length = tokenizer.length
     config.tokenizer.canonicalise = tokenizer.canonicalise
-    found = Portable(name, defaults.resolved(config), tokenizer, parameters)
+    found = Portable(
+        name, defaults.resolved(config), tokenizer, parameters, answers=answers
+    )
     found.check()
     return found
 

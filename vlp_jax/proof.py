@@ -10,14 +10,17 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vlp_jax import endpoints
+from vlp_jax import build, endpoints
 from vlp_jax.core.errors import RunError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
+from vlp_jax.models import PARTS
+from vlp_jax.models.outputs import inference, method_of
 from vlp_jax.portable import Portable
-from vlp_jax.porting.theirs import RUN, Embeddings
+from vlp_jax.porting.theirs import RUN, Computed
 
 LONG = "a photo of a temple between trees, " * 40
 CAPTIONS = (
@@ -36,51 +39,71 @@ SIDES = {
     "open_clip": "open_clip",
     "export": "the exported programs",
 }
-TOLERANCE = 1e-5  # of embeddings, relative to the largest value
+TOLERANCE = 1e-5  # of outputs, relative to the largest value
+# What a model is proved by, of what it has: its outputs, and what people call them.
+OUTPUTS = {
+    "image_embedding": "embeddings",
+    "text_embedding": "embeddings",
+    "match": "scores of a match",
+    "masked_lm_logits": "scores of words",
+    "caption_logits": "scores of next words",
+    "answer_logits": "scores of answers",
+}
+EMBEDDINGS = ("image_embedding", "text_embedding")
 
 
 @dataclasses.dataclass(frozen=True)
 class Proof:
     """How far apart the two sides are.
 
-    side: what computed the other one. embeddings, logits: the largest difference over
-    the largest absolute value. same_tokens: texts with the same ids. top1: the share
-    of pictures with the same best caption. prepared: how the pictures were prepared
-    there, where a format cannot say what the model's own preprocessing is.
+    side: what computed the other one. differences: of outputs, by a name of OUTPUTS:
+    the largest over the largest absolute value. logits: the same of how alike pictures
+    and texts are, where there are embeddings. same_tokens: texts with the same ids.
+    top1: the share of pictures with the same best caption or, without embeddings, of
+    scores with the same largest one. prepared: how the pictures were prepared there,
+    where a format cannot say what the model's own preprocessing is.
     """
 
     side: str
-    embeddings: float
-    logits: float
+    differences: dict[str, float]
     same_tokens: tuple[int, int]
     top1: float
+    logits: float | None = None
     prepared: str = ""
 
     @property
     def holds(self) -> bool:
         same, all_of_them = self.same_tokens
-        return self.embeddings <= TOLERANCE and same == all_of_them and self.top1 == 1
+        near = all(x <= TOLERANCE for x in self.differences.values())
+        return near and same == all_of_them and self.top1 == 1
 
     def lines(self) -> list[str]:
         same, all_of_them = self.same_tokens
+        told = [f"{what} differ by {x:.1e}" for what, x in self.differences.items()]
+        best = "scores the same largest one"
+        if self.logits is not None:
+            told.append(f"logits by {self.logits:.1e}")
+            best = "pictures the same best caption"
         return [
             f"computed by {self.side}",
-            f"embeddings differ by {self.embeddings:.1e} at most, logits by "
-            f"{self.logits:.1e} (relative to the largest)",
+            f"{', '.join(told)} at most (relative to the largest)",
             f"{same} of {all_of_them} texts have the same tokens; {self.top1:.0%} of "
-            "the pictures the same best caption",
+            f"the {best}",
             *([f"pictures are prepared with {self.prepared}"] if self.prepared else []),
         ]
 
 
 def samples(kind: str = "") -> tuple[list[np.ndarray], list[str]]:
-    """Real pictures of several shapes, and captions as a format can take them."""
+    """Real pictures of several shapes, and as many captions as a format can take them.
+
+    The first have nothing to do with each other; the scenes are as their captions say.
+    """
     from sklearn.datasets import load_sample_images
 
     china, flower = load_sample_images().images
     pictures = [china, flower, china[:300, 100:260], flower[100:220, :500]]
     # Whose crop depends on how half a pixel is rounded, at 224 pixels and others.
-    pictures.append(china[100:206, 200:340])
+    pictures += [china[100:206, 200:340], flower]
     scenes = DigitScenes(split="test", size=SCENES)
     examples = [scenes[index] for index in range(SCENES)]
     texts = [*CAPTIONS, *(example.captions[0] for example in examples)]
@@ -89,41 +112,72 @@ def samples(kind: str = "") -> tuple[list[np.ndarray], list[str]]:
     return pictures + [example.image for example in examples], texts
 
 
-def ours(model: Portable, kind: str = "") -> Embeddings:
-    """What this package computes, on one device."""
-    mesh = jax.sharding.Mesh(
-        np.array(jax.local_devices()[:1]).reshape(1, 1, 1), ("data", "fsdp", "tensor")
-    )
-    predictor = model.predictor(mesh, batch_size=16)
+def ours(model: Portable, kind: str = "") -> Computed:
+    """What this package computes, on one device: all of OUTPUTS that the model has."""
     pictures, texts = samples(kind)
-    prepared = np.stack([predictor.prepare_image(picture) for picture in pictures])
-    return Embeddings(
-        predictor.encode_image(prepared),
-        predictor.encode_text(texts),
-        *model.tokenizer(texts),
-    )
+    prepare, module = build.make_preprocessing(model.config), model.model()
+    tokens, mask = model.tokenizer(texts)
+    arrays = {
+        "image": np.stack([prepare(picture) for picture in pictures]),
+        "text_tokens": tokens,
+        "text_mask": mask,
+        "masked_tokens": tokens,  # every word in sight: as good as any other text
+    }
+    names = [name for name in OUTPUTS if method_of(module, name)]
+
+    @jax.jit
+    def run(variables, arrays):
+        return {name: inference(module, name)(variables, **arrays) for name in names}
+
+    found = run(model.variables(), jax.tree.map(jnp.asarray, arrays))
+    return Computed({k: np.asarray(x) for k, x in found.items()}, tokens, mask)
 
 
-def compare(side: str, model: Portable, one: Embeddings, other: Embeddings) -> Proof:
-    """How far `other`, computed by `side`, is from `one`.
+def compare(side: str, model: Portable, one: Computed, other: Computed) -> Proof:
+    """How far `other`, computed by `side`, is from `one`, in what both have computed.
 
-    Padding has other ids in some libraries; where a model sees it, its embeddings tell.
+    Padding has other ids in some libraries; where a model sees it, its outputs tell.
     """
-    scale = float(np.exp(model.parameters["logit_scale"]))
-    bias = float(model.parameters.get("logit_bias", 0.0))
-    logits = [scale * x.image @ x.text.T + bias for x in (one, other)]
+    names = [name for name in one.outputs if name in other.outputs]
+    if not names:
+        raise RunError(
+            f"{side} computes {', '.join(other.outputs)} and this package "
+            f"{', '.join(one.outputs)}: nothing to compare; please report it"
+        )
+    differences: dict[str, float] = {}
+    for name in names:
+        found = _difference(*(_seen(x.outputs[name], one.mask) for x in (one, other)))
+        differences[OUTPUTS[name]] = max(found, differences.get(OUTPUTS[name], 0.0))
+    scores = [[x.outputs[name] for x in (one, other)] for name in names]
+    logits = None
+    if set(EMBEDDINGS) <= set(names):
+        scores = [[_logits(model, x) for x in (one, other)]]
+        logits = _difference(*scores[0])
+    best = [a.argmax(-1) == b.argmax(-1) for a, b in scores]
     ignored = False if one.mask is None else ~one.mask
     same = (ignored | (one.tokens == other.tokens)).all(axis=1)
     return Proof(
         side=side,
-        embeddings=max(
-            _difference(a, b)
-            for a, b in ((one.image, other.image), (one.text, other.text))
-        ),
-        logits=_difference(*logits),
+        differences=differences,
+        logits=logits,
         same_tokens=(int(same.sum()), len(same)),
-        top1=float((logits[0].argmax(1) == logits[1].argmax(1)).mean()),
+        top1=float(min(x.mean() for x in best)),
+        prepared=other.prepared,
     )
+
+
+def _seen(output: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """An output of the model, zero for padding if it is one for each token."""
+    if mask is None or output.ndim < 3:
+        return output
+    return np.where(mask[..., None], output, 0)
+
+
+def _logits(model: Portable, computed: Computed) -> np.ndarray:
+    """How alike every picture and every text are, to the model."""
+    image, text = (computed.outputs[name] for name in EMBEDDINGS)
+    scale = float(np.exp(model.parameters["logit_scale"]))
+    return scale * image @ text.T + float(model.parameters.get("logit_bias", 0.0))
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -150,11 +204,14 @@ def prove(kind: str, folder: Path, model: Portable) -> list[Proof]:
     proofs = [compare("this package", model, expected, ours(_exact(again), kind))]
     proofs += against(kind, folder, model, expected)
     prepared = prepared_otherwise(model, again)
-    return [dataclasses.replace(found, prepared=prepared) for found in proofs]
+    return [
+        dataclasses.replace(found, prepared=found.prepared or prepared)
+        for found in proofs
+    ]
 
 
 def against(
-    kind: str, folder: Path, model: Portable, expected: Embeddings | None = None
+    kind: str, folder: Path, model: Portable, expected: Computed | None = None
 ) -> list[Proof]:
     """A folder, run by its own library; nothing where that is not here.
 
@@ -192,7 +249,9 @@ def prepared_otherwise(model: Portable, again: Portable) -> str:
 def _exact(model: Portable, preprocessing: ConfigDict | None = None) -> Portable:
     """The same computed in float32, maybe with other preprocessing."""
     config = model.config.copy_and_resolve_references()
-    config.model.image.dtype = config.model.text.dtype = "float32"
+    for part in (config.model[name] for name in PARTS):
+        if part.get("dtype") is not None:
+            part.dtype = "float32"
     if preprocessing is not None:
         config.preprocessing = preprocessing
     return dataclasses.replace(model, config=config)

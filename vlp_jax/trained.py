@@ -39,11 +39,14 @@ def saved_tokenizer(folder: Path, config: ConfigDict) -> Tokenizer:
 
 
 def saved_answers(folder: Path, config: ConfigDict) -> tuple[str, ...]:
-    """The answers that are classes of the model; () where it learned no questions."""
+    """The answers that a run goes on with; () where its config reads no questions."""
+    return answers_of(folder) if is_read(config, "questions") else ()
+
+
+def answers_of(folder: Path) -> tuple[str, ...]:
+    """The answers that are classes of the model of a step; () where it has none."""
     path = folder / description.FOLDER / ANSWERS
-    if not is_read(config, "questions") or not path.exists():
-        return ()
-    return tuple(description.read_json(folder, ANSWERS))
+    return tuple(description.read_json(folder, ANSWERS)) if path.exists() else ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +122,7 @@ def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
     config = for_any_machine(checkpoint_config(folder))
     preprocessing = build.make_preprocessing(config)
     tokenizer = saved_tokenizer(folder, config)
-    answers = saved_answers(folder, config)
+    answers = answers_of(folder)
     model = build.make_model(config, preprocessing, tokenizer, len(answers))
     init = build.init_function(model, preprocessing.image_size, tokenizer.length)
     mesh = MeshSpec().make()

@@ -22,7 +22,7 @@ from vlp_jax.build import init_function
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting import open_clip, open_clip_clip
-from vlp_jax.porting.theirs import Embeddings
+from vlp_jax.porting.theirs import Computed, embeddings
 from vlp_jax.porting.weights import to_theirs
 
 ROOT = Path(__file__).parents[2]
@@ -186,7 +186,7 @@ def test_exports_load_strictly_and_encode_the_same(peers, tmp_path, case):
     results = np.load(tmp_path / "results.npz")
     with safe_open(folder / "open_clip_model.safetensors", framework="np") as file:
         assert sorted(file.keys()) == results["keys"].tolist()
-    found = Embeddings(results["image"], results["text"], results["tokens"])
+    found = Computed(embeddings(results["image"], results["text"]), results["tokens"])
     proved = proof.compare("open_clip", model, proof.ours(model, "open_clip"), found)
     assert proved.holds, proved.lines()
     read = endpoints.read(f"open_clip:{folder}")

@@ -11,6 +11,7 @@ from tests.porting.random_models import random_model
 from tests.porting.tiny_models import clip, save
 from vlp_jax import endpoints
 from vlp_jax.porting import card
+from vlp_jax.porting.files import write_json
 
 RESNET = dict(kind="resnet", depths=(1,), stem_width=4)
 GPT2 = dict(kind="gpt2", width=8, depth=1, heads=2)
@@ -20,6 +21,7 @@ PROOFS = [["computed by hf", "embeddings differ by 1e-7"], ["computed by us"]]
 
 @pytest.mark.parametrize("kind", card.USE)
 def test_it_says_where_from_how_and_what_was_proved(tmp_path, kind):
+    as_loaded(tmp_path, "clip", "CLIPModel")
     card.write(tmp_path, kind, "mine", ORIGIN, PROOFS)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     header = text.split("---")[1].strip().splitlines()
@@ -31,7 +33,21 @@ def test_it_says_where_from_how_and_what_was_proved(tmp_path, kind):
     compile(example(text), "README.md", "exec")
 
 
+def test_a_class_with_a_head_is_loaded_by_its_name(tmp_path):
+    as_loaded(tmp_path, "vilt", "ViltForMaskedLM")
+    card.write(tmp_path, "hf", "mine", ORIGIN, PROOFS)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "pipeline_tag: fill-mask\n" in text and "AutoModel" not in text
+    assert 'ViltForMaskedLM.from_pretrained("DIR")' in example(text)
+    compile(example(text), "README.md", "exec")
+
+
+def as_loaded(folder, kind, name):
+    write_json(folder / "config.json", {"model_type": kind, "architectures": [name]})
+
+
 def test_it_says_what_is_not_as_it_was_trained(tmp_path):
+    as_loaded(tmp_path, "clip", "CLIPModel")
     card.write(tmp_path, "hf", "mine", ORIGIN, PROOFS, ["one", "two 3 -> 4"])
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert f"{ORIGIN}\n\nResized there: one; two 3 -> 4.\n\n```" in text

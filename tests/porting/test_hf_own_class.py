@@ -98,7 +98,7 @@ def test_it_computes_what_we_compute(model, written):
     found = proof.prove("hf", written, model)
     assert [p.side for p in found] == ["this package", "transformers"]
     assert all(p.holds for p in found), found
-    assert found[0].embeddings == 0
+    assert found[0].differences == {"embeddings": 0}
     _, mask = model.tokenizer(proof.samples()[1])
     assert mask.all(axis=1).any() and not mask.all(axis=1).all()
 

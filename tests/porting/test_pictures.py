@@ -76,7 +76,40 @@ def test_older_spellings():
     }
 
 
-SIZES = {"CLIP": dict(size=48, crop_size=48), "ViT": dict(size=48), "Siglip": {}}
+VILT = {
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+    "resample": 3,
+    "size_divisor": 32,
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(size=384),
+        dict(image_processor_type="ViltImageProcessor"),
+        dict(image_processor_type="ViltImageProcessor", size={"shortest_edge": 384}),
+    ],
+)
+def test_pictures_of_several_sizes_become_squares(given):
+    """ViLT's keep their proportions there, and with them the shorter side."""
+    found = pictures.read_hf(VILT | given)
+    assert found == {
+        "image_size": 384,
+        "resize": "squash",
+        "interpolation": "bicubic",
+        "mean": (0.5,) * 3,
+        "std": (0.5,) * 3,
+    }
+
+
+SIZES = {
+    "CLIP": dict(size=48, crop_size=48),
+    "ViT": dict(size=48),
+    "Siglip": {},
+    "Vilt": {},  # of squares
+}
 
 
 @pytest.mark.parametrize("name", pictures.PROCESSORS)
@@ -88,10 +121,11 @@ def test_defaults_of_transformers(tmp_path, name):
     config = {"image_processor_type": f"{name}ImageProcessor", **SIZES[name]}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
     found = pictures.read_hf(config | {"resample": None})
-    ours, (given, _) = Preprocessing(**found), samples()
+    ours, picture = Preprocessing(**found), samples()[0][0]
+    picture = picture[:400, :400] if name == "Vilt" else picture
     processor = AutoImageProcessor.from_pretrained(tmp_path)
-    theirs = processor([Image.fromarray(given[0])], return_tensors="np")
-    expected = (ours(given[0]) / 255 - found["mean"]) / found["std"]
+    theirs = processor([Image.fromarray(picture)], return_tensors="np")
+    expected = (ours(picture) / 255 - found["mean"]) / found["std"]
     np.testing.assert_allclose(
         np.asarray(theirs["pixel_values"])[0].transpose(1, 2, 0), expected, atol=2e-6
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vlp_jax.porting import hf_own_class
+from vlp_jax.porting import hf, hf_own_class
 
 USE = {
     "hf": """\
@@ -38,6 +38,26 @@ text = model.encode_text(["a cat", "a dog"])
 print(model.scale * image @ text.T + model.bias)
 """,
 }
+# Of a class of transformers that scores pictures and texts together.
+JOINT = """\
+from PIL import Image
+from transformers import AutoImageProcessor, AutoTokenizer, CLASS
+
+model = CLASS.from_pretrained("DIR")
+tokenizer = AutoTokenizer.from_pretrained("DIR")
+processor = AutoImageProcessor.from_pretrained("DIR", backend="pil")
+texts = tokenizer(["a cat"], padding="max_length", truncation=True,
+                  return_tensors="pt")
+images = processor([Image.open("picture.jpg")], return_tensors="pt")
+print(model(**texts, **images).logits)
+"""
+# What such classes are for, as hubs call it.
+TASKS = {
+    "AutoModel": "zero-shot-image-classification",
+    "ViltForMaskedLM": "fill-mask",
+    "ViltForImageAndTextRetrieval": "zero-shot-image-classification",
+    "ViltForQuestionAnswering": "visual-question-answering",
+}
 LIBRARY = {"hf": "transformers", "open_clip": "open_clip", "export": "jax"}
 
 
@@ -70,13 +90,16 @@ def write(
     otherwise = f"\n\nResized there: {'; '.join(resized)}." if resized else ""
     proved = "\n".join(f"- {'; '.join(lines)}" for lines in proofs)
     more = hf_own_class.arguments(folder)
+    loaded = hf.class_of(folder) if kind == "hf" else "AutoModel"
     use = USE[kind].replace("MORE", more)
+    if loaded != "AutoModel":
+        use = JOINT.replace("CLASS", loaded)
     if more:
         use = f"# Its class is {hf_own_class.CODE.name} in this folder.\n{use}"
     text = f"""\
 ---
 library_name: {LIBRARY[kind]}
-pipeline_tag: zero-shot-image-classification
+pipeline_tag: {TASKS[loaded]}
 tags: [vlp_jax]
 ---
 # {name}

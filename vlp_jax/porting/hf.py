@@ -11,6 +11,7 @@ from vlp_jax.porting import (
     hf_own_class,
     hf_siglip,
     hf_text_towers,
+    hf_vilt,
     pictures,
 )
 from vlp_jax.porting.description import (
@@ -37,6 +38,7 @@ FAMILIES = {
     "siglip": hf_siglip.FAMILY,
     **hf_dual_encoder.FAMILIES,
     **hf_own_class.FAMILIES,
+    "vilt": hf_vilt.FAMILY,
 }
 DUAL = (hf_dual_encoder.MODEL_TYPE, hf_own_class.MODEL_TYPE)
 
@@ -64,9 +66,11 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
     family = FAMILIES[_kind(config)]
     model = family.read(config)
     weights = read_safetensors(folder, WEIGHTS)
+    old = {new: weights[key] for key, new in family.renamed.items() if key in weights}
+    weights = old | {k: x for k, x in weights.items() if k not in family.renamed}
     parameters = to_ours(family.rules(model), weights, family.ignored)
     preprocessing = pictures.read_hf(_pictures(folder))
-    expected = config["vision_config"].get("image_size")  # a ResNet has none
+    expected = _part(config, "vision").get("image_size")  # a ResNet has none
     if expected not in (None, preprocessing["image_size"]):
         raise ConfigError(
             f"{folder}: {PICTURES} makes pictures of {preprocessing['image_size']} "
@@ -78,15 +82,29 @@ def read(folder: Path) -> tuple[Settings, Settings, Arrays]:
 def tokens(folder: Path) -> Tokens:
     """Of the tokenizer that belongs to a folder."""
     config = _whole_config(folder)
-    text = config["text_config"]
+    text = _part(config, "text")
     rows = text.get("max_position_embeddings") or text["n_positions"]  # GPT-2's
-    by_id = FAMILIES[_kind(config)].read(config)["text"].get("pool") == "first_eos"
+    ours = FAMILIES[_kind(config)].read(config)
+    by_id = ours.get("text", {}).get("pool") == "first_eos"
     return Tokens(
         vocab_size=text["vocab_size"],
         length=rows - hf_text_towers.first_position(text),
         eos_id=text["eos_token_id"] if by_id else None,
         canonicalise=None,
     )
+
+
+def class_of(folder: Path) -> str:
+    """The class by which transformers loads a folder with everything that it has."""
+    config = read_json(folder / CONFIG)
+    named = (config.get("architectures") or ["nothing"])[0]
+    family = FAMILIES.get(_kind(config))
+    return named if family and named in family.classes else "AutoModel"
+
+
+def _part(config: Settings, name: str) -> Settings:
+    """The config of a tower; of a model of one tower the whole."""
+    return config.get(f"{name}_config", config)
 
 
 def _pictures(folder: Path) -> Settings:

@@ -37,6 +37,7 @@ PROCESSORS = {
     | {"resample": 3, "image_mean": OPENAI_MEAN, "image_std": OPENAI_STD},
     "Siglip": SQUARE | {"resample": 3},
     "ViT": SQUARE | {"resample": 2},
+    "Vilt": SQUARE | {"resample": 3, "size": {"shortest_edge": 384}},
 }
 SCALE = 1 / 255  # of pixels, before the mean is subtracted
 # What open_clip does where its config says nothing.
@@ -110,6 +111,10 @@ def _processor(config: Settings) -> str:
 def _crop_and_size(config: Settings, said: str) -> tuple[bool, int]:
     """Whether the centre is cut out, and the pixels of the square that is left."""
     size, crop = config.get("size"), config.get("crop_size")
+    if _processor(config) == "Vilt" or "size_divisor" in config:
+        # It keeps proportions; a square of its shorter side is as good as it gets here.
+        size = size if isinstance(size, int) else size["shortest_edge"]
+        return False, size
     if isinstance(size, int):
         square = _processor(config) == "ViT"  # of all alone
         names = ("height", "width") if square else ("shortest_edge",)

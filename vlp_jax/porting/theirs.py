@@ -12,36 +12,45 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Embeddings(NamedTuple):
-    """L2-normalised float32 [n, E] of pictures, [m, E] of texts; their ids [m, L].
+class Computed(NamedTuple):
+    """What one side computes of n pictures and n texts, which belong together.
 
-    mask: bool [m, L] of the ids up to the end token, where padding is told from them.
+    outputs: {name of an output of ours: float32 [n, ...]}. tokens: the ids [n, L].
+    mask: bool [n, L] of the ids up to the end token, where padding is told from them.
+    prepared: how the pictures were, where their preprocessing is not used as it is.
     """
 
-    image: np.ndarray
-    text: np.ndarray
+    outputs: dict[str, np.ndarray]
     tokens: np.ndarray
     mask: np.ndarray | None = None
+    prepared: str = ""
+
+
+def embeddings(image: np.ndarray, text: np.ndarray) -> dict[str, np.ndarray]:
+    """Outputs of a model with embeddings, L2-normalised [n, E]."""
+    return {"image_embedding": image, "text_embedding": text}
 
 
 def run_hf(
     folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
-) -> Embeddings:
+) -> Computed:
     """By transformers alone, as its users load a folder; code in it only if ours.
 
     In float32, whatever the weights are kept in. Texts are as long as the model's
     positions: tokenizers may say another length, or none.
     """
     import torch
+    import transformers
     from PIL import Image
-    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+    from transformers import AutoImageProcessor, AutoTokenizer
     from transformers.utils import logging
 
     from vlp_jax.porting import hf, hf_own_class  # need jax, and open_clip does not
 
     logging.disable_progress_bar()
     own = dict(trust_remote_code=hf_own_class.is_whole(folder))
-    model, report = AutoModel.from_pretrained(
+    name = hf.class_of(folder)
+    model, report = getattr(transformers, name).from_pretrained(
         folder, dtype=torch.float32, output_loading_info=True, **own
     )
     problems = {k: sorted(v) for k, v in report.items() if v}
@@ -54,17 +63,40 @@ def run_hf(
     )
     length = dict(padding="max_length", max_length=hf.tokens(folder).length)
     tokens = tokenizer(list(texts), truncation=True, return_tensors="pt", **length)
-    images = processor([Image.fromarray(x) for x in pictures], return_tensors="pt")
+    images, prepared = [Image.fromarray(x) for x in pictures], ""
+    if "size_divisor" in processor.to_dict():  # ViLT's; our pictures are squares
+        square = (processor.size["shortest_edge"],) * 2
+        images = [x.resize(square, processor.resample) for x in images]
+        prepared = "resize 'squash' in place of sides of several lengths"
+    images = processor(images, return_tensors="pt")
     with torch.no_grad():
         found = model.eval()(**tokens, pixel_values=images["pixel_values"])
-    return Embeddings(
-        _unit(found.image_embeds), _unit(found.text_embeds), tokens["input_ids"].numpy()
-    )
+        outputs = HF_OUTPUTS.get(name, _hf_embeddings)(found)
+    return Computed(outputs, tokens["input_ids"].numpy(), prepared=prepared)
+
+
+def _hf_embeddings(found) -> dict[str, np.ndarray]:
+    return embeddings(_unit(found.image_embeds), _unit(found.text_embeds))
+
+
+def _hf_scores(found) -> dict[str, np.ndarray]:
+    """Of a match, where there is one number for it: that of none is 0."""
+    score = found.logits.float().numpy()
+    return {"match": np.concatenate([np.zeros_like(score), score], axis=1)}
+
+
+# By the class of transformers: our outputs, from what its forward gives. Classes that
+# are not named have embeddings.
+HF_OUTPUTS = {
+    "ViltForMaskedLM": lambda found: {"masked_lm_logits": found.logits.numpy()},
+    "ViltForImageAndTextRetrieval": _hf_scores,
+    "ViltForQuestionAnswering": lambda found: {"answer_logits": found.logits.numpy()},
+}
 
 
 def run_open_clip(
     folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
-) -> Embeddings:
+) -> Computed:
     """By open_clip alone, as its users load a folder."""
     import open_clip
     import torch
@@ -77,19 +109,19 @@ def run_open_clip(
         model.eval()
         images = torch.stack([prepare(Image.fromarray(x)) for x in pictures])
         image, text = model.encode_image(images), model.encode_text(tokens)
-    return Embeddings(_unit(image), _unit(text), tokens.numpy())
+    return Computed(embeddings(_unit(image), _unit(text)), tokens.numpy())
 
 
 def run_programs(
     folder: Path, pictures: Sequence[np.ndarray], texts: Sequence[str]
-) -> Embeddings:
+) -> Computed:
     """By the loader that lies beside the programs."""
     from PIL import Image
 
     model = runpy.run_path(str(folder / "serve.py"))["Model"](folder)
     image = model.encode_image([Image.fromarray(x) for x in pictures])
     tokens = [one.ids for one in model._tokenizer.encode_batch(list(texts))]
-    return Embeddings(image, model.encode_text(texts), np.array(tokens))
+    return Computed(embeddings(image, model.encode_text(texts)), np.array(tokens))
 
 
 def _unit(x) -> np.ndarray:
