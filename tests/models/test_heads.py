@@ -8,7 +8,7 @@ import pytest
 from tests.models.clip_pair import with_weights
 from tests.models.comparison import error
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.models.heads import ClassHead, TokenHead
+from vlp_jax.models.heads import ClassHead, TokenHead, judge_pairs
 
 X = jax.random.normal(jax.random.key(1), (2, 3, 8))
 
@@ -83,3 +83,19 @@ def test_answers_are_scored_by_the_definition():
 def test_an_activation_that_is_none():
     with pytest.raises(ConfigError, match="unknown activation 'relu'"):
         TokenHead("relu").init(jax.random.key(0), X, X[0])
+
+
+def test_each_row_is_judged_with_three_pairs():
+    """The pair, its picture with the other text, its text with the other picture."""
+
+    def judge(images, texts, masks):
+        return jnp.stack([images[:, 0, 0], (texts * masks)[:, 0]], axis=1)
+
+    def arrays(rows, first, word, seen):
+        return rows + first, jnp.full((2, 1), word), jnp.full((2, 1), seen)
+
+    rows = jnp.array([[[1.0]], [[2.0]]])
+    own, negative = arrays(rows, 10, 3, 1), arrays(rows, 20, 4, 5)
+    found = judge_pairs(judge, own, negative)
+    expected = [[[n + 10, 3], [n + 10, 20], [n + 20, 3]] for n in (1, 2)]
+    np.testing.assert_array_equal(found, expected)

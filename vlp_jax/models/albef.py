@@ -1,18 +1,16 @@
 """ALBEF: pictures and texts are aligned first, and fused then (arXiv:2107.07651)."""
 
 import jax.numpy as jnp
-from einops import rearrange
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int
 
 from vlp_jax.core.errors import ConfigError, check_range
-from vlp_jax.models.heads import ClassHead, TokenHead
+from vlp_jax.models.aligned import Aligned
+from vlp_jax.models.heads import ClassHead, TokenHead, judge_pairs
 from vlp_jax.models.layers import Dense
-from vlp_jax.models.towers import normalised
-from vlp_jax.models.vlm import l2_normalise
 
 
-class Albef(nn.Module):
+class Albef(Aligned):
     """An image tower, a text encoder, and layers that fuse the two.
 
     Li et al. 2021. The lower layers of a BERT read the text alone (`text`), the upper
@@ -57,37 +55,6 @@ class Albef(nn.Module):
             "logit_scale", nn.initializers.constant(self.logit_scale_init), ()
         )
 
-    # ---- each side by itself
-
-    def image_tokens(
-        self, image: UInt8[Array, "batch height column 3"]
-    ) -> Float[Array, "batch patch depth"]:
-        """The tokens of pictures, the class token first."""
-        pixels = normalised(image, self.image_mean, self.image_std)
-        return self.image(pixels, pooled=False)
-
-    def text_states(
-        self,
-        text_tokens: Int[Array, "batch token"],
-        text_mask: Bool[Array, "batch token"] | None = None,
-    ) -> Float[Array, "batch token width"]:
-        """The tokens of texts that have not seen a picture."""
-        return self.text(text_tokens, text_mask, pooled=False)
-
-    def image_embedding(
-        self, image_tokens: Float[Array, "batch patch depth"]
-    ) -> Float[Array, "batch embedding"]:
-        """L2-normalised float32 embeddings of pictures."""
-        return l2_normalise(self.image_projection(image_tokens[:, 0]))
-
-    def text_embedding(
-        self, text_states: Float[Array, "batch token width"]
-    ) -> Float[Array, "batch embedding"]:
-        """L2-normalised float32 embeddings of texts."""
-        return l2_normalise(self.text_projection(text_states[:, 0]))
-
-    # ---- both together
-
     def fused_states(
         self,
         text_states: Float[Array, "batch token width"],
@@ -106,20 +73,14 @@ class Albef(nn.Module):
         negative_text_states: Float[Array, "batch token width"],
         negative_text_mask: Bool[Array, "batch token"],
     ) -> Float[Array, "batch 3 2"]:
-        """Scores of (no match, match) for three pairs a row.
+        """Scores of (no match, match) for three pairs a row: see judge_pairs."""
+        own = image_tokens, text_states, text_mask
+        negative = negative_image_tokens, negative_text_states, negative_text_mask
 
-        The pair itself, its picture with the negative text, its text with the negative
-        picture.
-        """
+        def judge(images, texts, masks):
+            return self._matches(self.fused_states(texts, images, masks))
 
-        def rows(*three):
-            return rearrange(jnp.stack(three, 1), "batch pair ... -> (batch pair) ...")
-
-        texts = rows(text_states, negative_text_states, text_states)
-        masks = rows(text_mask, negative_text_mask, text_mask)
-        images = rows(image_tokens, image_tokens, negative_image_tokens)
-        logits = self._matches(self.fusion(texts, masks, images))
-        return rearrange(logits, "(batch pair) score -> batch pair score", pair=3)
+        return judge_pairs(judge, own, negative)
 
     def match(
         self,

@@ -1,5 +1,7 @@
 """What is read off the tokens of a joint encoder or a decoder."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
@@ -52,3 +54,22 @@ class ClassHead(nn.Module):
         x = LayerNorm(self.norm_epsilon, self.dtype, name="norm")(x)
         x = ACTIVATIONS["gelu"](x)
         return Dense(self.classes, dtype=self.dtype, name="out")(x).astype(jnp.float32)
+
+
+def judge_pairs(
+    judge: Callable, own: tuple[Array, ...], negative: tuple[Array, ...]
+) -> Float[Array, "batch 3 2"]:
+    """Scores of (no match, match) for three pairs a row.
+
+    The pair itself, its picture with the negative text, its text with the negative
+    picture. own, negative: image tokens, then the arrays of the text, one row each;
+    judge: these -> scores [rows, 2].
+    """
+
+    def rows(*three):  # of a pair stay neighbours, and so on the same device
+        return rearrange(jnp.stack(three, 1), "batch pair ... -> (batch pair) ...")
+
+    images = rows(own[0], own[0], negative[0])
+    texts = (rows(x, y, x) for x, y in zip(own[1:], negative[1:], strict=True))
+    scores = judge(images, *texts)
+    return rearrange(scores, "(batch pair) score -> batch pair score", pair=3)
