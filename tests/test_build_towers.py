@@ -24,6 +24,22 @@ def test_a_model_has_the_sizes_that_are_named_and_those_that_are_set():
         model_of(chosen)
 
 
+def test_a_model_may_have_tokens_of_its_own():
+    """BLIP's towers know two more than the tokenizer; its other parts are optional."""
+    chosen = pretraining(model__kind="blip", model__embedding_size=16)
+    chosen.model.image.update(kind="plain_vit", size="S/16")
+    chosen.model.text.update(kind="mixed_bert", size="mini")
+    model = model_of(chosen)
+    assert (model.text.vocab_size, model.start_id, model.bos_id) == (302, 300, 2)
+    assert model.decoder is None and model.text.width == 256
+    chosen.model.decoder.update(kind="bert", size="mini", token_types=0)
+    chosen.model.update({"embedding_size": None, "matching": False})
+    chosen.model.text.update(dict.fromkeys(("kind", "size")))
+    model = model_of(chosen)
+    assert model.text is None and model.decoder.vocab_size == 302
+    assert model.start_id == 300
+
+
 def residual(**image):
     """The tiny recipe with CLIP's residual network."""
     chosen = tiny(model__project_image=False)

@@ -91,6 +91,7 @@ def make_model(
         "answers": answers,
     }
     builder = model_of(config)
+    given["vocab_size"] += getattr(builder, "own_tokens", 0)
     wanted = parameters_of(builder)
     for name, table in PARTS.items():
         optional = name in wanted and wanted[name].default is None

@@ -6,9 +6,11 @@ A model has the parts that its fields name.
 from vlp_jax.models import sizes
 from vlp_jax.models.albef import Albef
 from vlp_jax.models.bert import Bert, Roberta
+from vlp_jax.models.blip import Blip
 from vlp_jax.models.decoder import BertDecoder
 from vlp_jax.models.fusion import BertFusion
 from vlp_jax.models.gpt2 import Gpt2
+from vlp_jax.models.mixed_bert import MixedBert
 from vlp_jax.models.modified_resnet import ModifiedResNet
 from vlp_jax.models.resnet import ResNet
 from vlp_jax.models.siglip import SiglipText, SiglipViT
@@ -18,7 +20,7 @@ from vlp_jax.models.vilt import Vilt
 from vlp_jax.models.vit import PlainViT, ViT
 from vlp_jax.models.vlm import TwoTower
 
-MODELS = {"two_tower": TwoTower, "albef": Albef, "vilt": Vilt}
+MODELS = {"two_tower": TwoTower, "albef": Albef, "blip": Blip, "vilt": Vilt}
 IMAGE_TOWERS = {
     "vit": ViT,
     "plain_vit": PlainViT,
@@ -31,6 +33,7 @@ TEXT_TOWERS = {
     "transformer": TextTransformer,
     "siglip_text": SiglipText,
     "bert": Bert,
+    "mixed_bert": MixedBert,
     "roberta": Roberta,
     "gpt2": Gpt2,
 }
@@ -54,6 +57,7 @@ SIZES = {
     "transformer": sizes.text,
     "siglip_text": sizes.siglip_text,
     "bert": sizes.bert,
+    "mixed_bert": sizes.bert,
     "roberta": sizes.roberta,
     "gpt2": sizes.gpt2,
 }

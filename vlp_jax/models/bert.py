@@ -33,7 +33,8 @@ class Bert(TextTower, kw_only=True):
     """Text tower: an encoder whose layer norms follow what they normalise.
 
     Devlin et al. 2019 (arXiv:1810.04805). A caption is one segment: every token has
-    the first of the `token_types`. The class token is the first, the tokenizer's start.
+    the first of the `token_types`, if there are any. The class token is the first, the
+    tokenizer's start.
 
     pool: 'pooler' (tanh of a linear map of the class token), 'class' (that token), or
     'mean' (of all tokens but padding).
@@ -69,13 +70,11 @@ class Bert(TextTower, kw_only=True):
         seen: context, context_mask and position, as Transformer takes them; how:
         `causal` or a `branch`.
         """
-        types = self.param(
-            "type_embedding",
-            nn.initializers.normal(0.02),
-            (self.token_types, self.width),
-        )
         position = seen[2] if len(seen) > 2 else None
-        x = self.embed_tokens(tokens, mask, self.first_position, position) + types[0]
+        x = self.embed_tokens(tokens, mask, self.first_position, position)
+        if self.token_types:
+            shape, normal = (self.token_types, self.width), nn.initializers.normal(0.02)
+            x += self.param("type_embedding", normal, shape)[0]
         x = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(x)
         return self.encode(x, mask, *seen, post_norm=True, **how)
 
