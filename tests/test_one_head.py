@@ -53,7 +53,7 @@ def test_a_head_that_is_not_there():
         lambda: with_head(model, "matching"), "no head 'matching'; it has: masked_lm"
     )
     assert_refused(
-        lambda: with_head(model, "caption"), "unknown head 'caption'; known: answers"
+        lambda: with_head(model, "caption"), "unknown head 'caption'; known: answering"
     )
 
 

@@ -24,7 +24,7 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.data.standalone_tokenizer import save_standalone
 from vlp_jax.data.tokenizers import Tokenizer
-from vlp_jax.models.outputs import method_of
+from vlp_jax.models.outputs import inference, method_of
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.portable import (
     OTHER_VOCABULARY,
@@ -191,12 +191,16 @@ def _write_programs(folder: Path, model: Portable) -> None:
             f"{type(module).__name__} has no embeddings; export it with hf:DIR"
         )
 
-    def encode(method: str):
-        return lambda tree, *x: module.apply(
-            trees.apart(tree, shapes), *x, method=method
+    def encode(output: str, *names: str):
+        run = inference(module, output)
+        return lambda tree, *x: run(
+            trees.apart(tree, shapes), **dict(zip(names, x, strict=True))
         )
 
-    encoders = encode("image_embedding"), encode("text_embedding")
+    encoders = (
+        encode("image_embedding", "image"),
+        encode("text_embedding", "text_tokens", "text_mask"),
+    )
     with _whole(folder) as half:
         programs.write(half, model.description, model.parameters, *encoders)
         save_standalone(model.tokenizer, half, sees_mask=True)

@@ -70,15 +70,14 @@ class Portable:
 
     def check(self) -> None:
         """ConfigError unless the parameters are those of the model."""
-        rows, known = (
-            len(self.parameters["text/token_embedding"]),
-            self.tokenizer.vocab_size,
-        )
-        if rows != known:
-            raise ConfigError(
-                f"the tokenizer of {self.name} has {known:,} tokens and the model "
-                f"{rows:,} token embeddings; {OTHER_VOCABULARY}"
-            )
+        own = getattr(build.model_of(self.config), "own_tokens", 0)
+        known = self.tokenizer.vocab_size
+        for path, table in self.parameters.items():
+            if path.endswith("token_embedding") and len(table) - own != known:
+                raise ConfigError(
+                    f"the tokenizer of {self.name} has {known:,} tokens and the model "
+                    f"{len(table) - own:,} token embeddings; {OTHER_VOCABULARY}"
+                )
         check_shapes(self.parameters, trees.flatten(trees.union(self.shapes())))
 
     def shapes(self) -> dict[str, PyTree]:

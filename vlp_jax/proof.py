@@ -48,6 +48,7 @@ OUTPUTS = {
     "masked_lm_logits": "scores of words",
     "caption_logits": "scores of next words",
     "answer_logits": "scores of answers",
+    "answer_token_logits": "scores of next words",
 }
 EMBEDDINGS = ("image_embedding", "text_embedding")
 
@@ -122,6 +123,8 @@ def ours(model: Portable, kind: str = "") -> Computed:
         "text_tokens": tokens,
         "text_mask": mask,
         "masked_tokens": tokens,  # every word in sight: as good as any other text
+        "answer_tokens": tokens,
+        "answer_mask": mask,
     }
     names = [name for name in OUTPUTS if method_of(module, name)]
 
@@ -145,10 +148,12 @@ def compare(side: str, model: Portable, one: Computed, other: Computed) -> Proof
             f"{', '.join(one.outputs)}: nothing to compare; please report it"
         )
     differences: dict[str, float] = {}
-    for name in names:
-        found = _difference(*(_seen(x.outputs[name], one.mask) for x in (one, other)))
-        differences[OUTPUTS[name]] = max(found, differences.get(OUTPUTS[name], 0.0))
-    scores = [[x.outputs[name] for x in (one, other)] for name in names]
+    scores = [
+        [_seen(x.outputs[name], one.mask) for x in (one, other)] for name in names
+    ]
+    for name, both in zip(names, scores, strict=True):
+        found = max(_difference(*both), differences.get(OUTPUTS[name], 0.0))
+        differences[OUTPUTS[name]] = found
     logits = None
     if set(EMBEDDINGS) <= set(names):
         scores = [[_logits(model, x) for x in (one, other)]]
@@ -176,7 +181,7 @@ def _seen(output: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 def _logits(model: Portable, computed: Computed) -> np.ndarray:
     """How alike every picture and every text are, to the model."""
     image, text = (computed.outputs[name] for name in EMBEDDINGS)
-    scale = float(np.exp(model.parameters["logit_scale"]))
+    scale = float(np.exp(model.parameters.get("logit_scale", 0.0)))
     return scale * image @ text.T + float(model.parameters.get("logit_bias", 0.0))
 
 

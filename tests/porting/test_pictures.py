@@ -109,6 +109,7 @@ SIZES = {
     "ViT": dict(size=48),
     "Siglip": {},
     "Vilt": {},  # of squares
+    "Blip": {},
 }
 
 

@@ -49,14 +49,26 @@ processor = AutoImageProcessor.from_pretrained("DIR", backend="pil")
 texts = tokenizer(["a cat"], padding="max_length", truncation=True,
                   return_tensors="pt")
 images = processor([Image.open("picture.jpg")], return_tensors="pt")
-print(model(**texts, **images).logits)
+RESULT
 """
-# What such classes are for, as hubs call it.
+# What is asked of them, and that as hubs call it.
+WRITTEN = "print(tokenizer.batch_decode(ids, skip_special_tokens=True))"
+RESULTS = {
+    "BlipForImageTextRetrieval": "print(model(**texts, **images).itm_score)",
+    "BlipForConditionalGeneration": f"ids = model.generate(**images)\n{WRITTEN}",
+    "BlipForQuestionAnswering": f"""\
+question = tokenizer(["how many cats?"], return_tensors="pt")  # without padding
+ids = model.generate(**question, **images)
+{WRITTEN}""",
+}
 TASKS = {
     "AutoModel": "zero-shot-image-classification",
     "ViltForMaskedLM": "fill-mask",
     "ViltForImageAndTextRetrieval": "zero-shot-image-classification",
     "ViltForQuestionAnswering": "visual-question-answering",
+    "BlipForImageTextRetrieval": "zero-shot-image-classification",
+    "BlipForConditionalGeneration": "image-to-text",
+    "BlipForQuestionAnswering": "visual-question-answering",
 }
 LIBRARY = {"hf": "transformers", "open_clip": "open_clip", "export": "jax"}
 
@@ -93,7 +105,8 @@ def write(
     loaded = hf.class_of(folder) if kind == "hf" else "AutoModel"
     use = USE[kind].replace("MORE", more)
     if loaded != "AutoModel":
-        use = JOINT.replace("CLASS", loaded)
+        result = RESULTS.get(loaded, "print(model(**texts, **images).logits)")
+        use = JOINT.replace("CLASS", loaded).replace("RESULT", result)
     if more:
         use = f"# Its class is {hf_own_class.CODE.name} in this folder.\n{use}"
     text = f"""\

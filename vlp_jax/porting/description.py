@@ -50,6 +50,7 @@ class Family:
     ignored: patterns of keys without weights.
     renamed: {a key of old files: as it is called today}.
     classes: those of transformers that have to be loaded by their own names.
+    own_tokens: rows of their token embedding behind those of the tokenizer.
     """
 
     kinds: tuple[str, ...]
@@ -59,6 +60,7 @@ class Family:
     ignored: tuple[str, ...] = ()
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    own_tokens: int = 0
 
 
 def family_of(table: Mapping[str, Family], model: Settings, what: str) -> Family:

@@ -6,6 +6,7 @@ from pathlib import Path
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.porting import (
+    hf_blip,
     hf_clip,
     hf_dual_encoder,
     hf_own_class,
@@ -39,6 +40,7 @@ FAMILIES = {
     **hf_dual_encoder.FAMILIES,
     **hf_own_class.FAMILIES,
     "vilt": hf_vilt.FAMILY,
+    "blip": hf_blip.FAMILY,
 }
 DUAL = (hf_dual_encoder.MODEL_TYPE, hf_own_class.MODEL_TYPE)
 
@@ -84,10 +86,11 @@ def tokens(folder: Path) -> Tokens:
     config = _whole_config(folder)
     text = _part(config, "text")
     rows = text.get("max_position_embeddings") or text["n_positions"]  # GPT-2's
-    ours = FAMILIES[_kind(config)].read(config)
+    family = FAMILIES[_kind(config)]
+    ours = family.read(config)
     by_id = ours.get("text", {}).get("pool") == "first_eos"
     return Tokens(
-        vocab_size=text["vocab_size"],
+        vocab_size=text["vocab_size"] - family.own_tokens,
         length=rows - hf_text_towers.first_position(text),
         eos_id=text["eos_token_id"] if by_id else None,
         canonicalise=None,

@@ -221,4 +221,6 @@ FAMILY = Family(
         r"embeddings\.position_ids$",
         r"^text_decoder\.cls\.predictions\.decoder\.(weight|bias)$",
     ),
+    classes=tuple(CLASSES),
+    own_tokens=OWN_TOKENS,
 )

@@ -37,6 +37,11 @@ PROCESSORS = {
     | {"resample": 3, "image_mean": OPENAI_MEAN, "image_std": OPENAI_STD},
     "Siglip": SQUARE | {"resample": 3},
     "ViT": SQUARE | {"resample": 2},
+    "Blip": SQUARE
+    | {
+        "size": {"height": 384, "width": 384},
+        **{"resample": 3, "image_mean": OPENAI_MEAN, "image_std": OPENAI_STD},
+    },
     "Vilt": SQUARE | {"resample": 3, "size": {"shortest_edge": 384}},
 }
 SCALE = 1 / 255  # of pixels, before the mean is subtracted

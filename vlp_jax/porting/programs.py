@@ -78,7 +78,7 @@ def _without_folders() -> Iterator[None]:
 def _about(description: Description, parameters: Mapping[str, np.ndarray]) -> dict:
     tokens, preprocessing = description.tokens, description.preprocessing
     return {
-        "scale": float(np.exp(parameters["logit_scale"])),
+        "scale": float(np.exp(parameters.get("logit_scale", 0.0))),
         "bias": float(parameters.get("logit_bias", 0.0)),
         "length": tokens.length,
         "pad_id": tokens.pad_id,

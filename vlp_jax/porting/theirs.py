@@ -69,28 +69,84 @@ def run_hf(
         images = [x.resize(square, processor.resample) for x in images]
         prepared = "resize 'squash' in place of sides of several lengths"
     images = processor(images, return_tensors="pt")
+    given = dict(tokens) | {"pixel_values": images["pixel_values"]}
     with torch.no_grad():
-        found = model.eval()(**tokens, pixel_values=images["pixel_values"])
-        outputs = HF_OUTPUTS.get(name, _hf_embeddings)(found)
+        outputs = HF_OUTPUTS.get(name, _hf_embeddings)(model.eval(), given)
     return Computed(outputs, tokens["input_ids"].numpy(), prepared=prepared)
 
 
-def _hf_embeddings(found) -> dict[str, np.ndarray]:
+def _hf_embeddings(model, given) -> dict[str, np.ndarray]:
+    found = model(**given)
     return embeddings(_unit(found.image_embeds), _unit(found.text_embeds))
 
 
-def _hf_scores(found) -> dict[str, np.ndarray]:
+def _hf_logits(name: str):
+    """What gives the logits of a class as an output of ours."""
+    return lambda model, given: {name: model(**given).logits.numpy()}
+
+
+def _hf_scores(model, given) -> dict[str, np.ndarray]:
     """Of a match, where there is one number for it: that of none is 0."""
-    score = found.logits.float().numpy()
+    score = model(**given).logits.numpy()
     return {"match": np.concatenate([np.zeros_like(score), score], axis=1)}
 
 
-# By the class of transformers: our outputs, from what its forward gives. Classes that
-# are not named have embeddings.
+def _blip_pairs(model, given) -> dict[str, np.ndarray]:
+    """Scores of a match, and the embeddings whose products its forward gives."""
+    given = _of_blip(given)
+    match = model(**given).itm_score
+    found = model(**given, use_itm_head=False)
+    image = model.vision_proj(found.last_hidden_state[:, 0])
+    text = model.text_proj(found.question_embeds[:, 0])
+    return embeddings(_unit(image), _unit(text)) | {"match": match.numpy()}
+
+
+def _blip_captions(model, given) -> dict[str, np.ndarray]:
+    """Of captions that begin as its `generate` lets them."""
+    given = _of_blip(given)
+    given["input_ids"] = _started(model, given["input_ids"])
+    return {"caption_logits": model(**given).logits.numpy()}
+
+
+def _blip_answers(model, given) -> dict[str, np.ndarray]:
+    """Of the texts as questions, with themselves for an answer.
+
+    One by one, without padding: its decoder looks at the padding of questions.
+    """
+    given, kept = _of_blip(given), []
+    hook = model.text_decoder.register_forward_hook(
+        lambda module, inputs, found: kept.append(found.logits[0].numpy())
+    )
+    answers = _started(model, given["input_ids"])
+    for row, mask in enumerate(given["attention_mask"].bool()):
+        one = {k: x[row : row + 1] for k, x in given.items()}
+        one |= {k: one[k][:, mask] for k in ("input_ids", "attention_mask")}
+        model(**one, decoder_input_ids=answers[row : row + 1])
+    hook.remove()
+    return {"answer_token_logits": np.stack(kept)}
+
+
+def _of_blip(given) -> dict:
+    """The arguments that BLIP's classes take: no types of tokens."""
+    return {k: given[k] for k in ("input_ids", "attention_mask", "pixel_values")}
+
+
+def _started(model, tokens):
+    """Texts with the token in front that BLIP begins to write with."""
+    tokens = tokens.clone()
+    tokens[:, 0] = model.config.text_config.bos_token_id
+    return tokens
+
+
+# By the class of transformers: our outputs, from a model and what its forward takes.
+# Classes that are not named have embeddings.
 HF_OUTPUTS = {
-    "ViltForMaskedLM": lambda found: {"masked_lm_logits": found.logits.numpy()},
+    "ViltForMaskedLM": _hf_logits("masked_lm_logits"),
     "ViltForImageAndTextRetrieval": _hf_scores,
-    "ViltForQuestionAnswering": lambda found: {"answer_logits": found.logits.numpy()},
+    "ViltForQuestionAnswering": _hf_logits("answer_logits"),
+    "BlipForImageTextRetrieval": _blip_pairs,
+    "BlipForConditionalGeneration": _blip_captions,
+    "BlipForQuestionAnswering": _blip_answers,
 }
 
 

@@ -76,7 +76,10 @@ def _grids_fit(saved: int, fresh: int) -> bool:
 # Paths whose first axis may differ: (whether it can be resized, how).
 RESIZED = {
     r"(^|/)image/position_embedding$": (_grids_fit, resize_grid),
-    r"(^|/)text/position_embedding$": (lambda saved, fresh: True, cut_or_extend),
+    r"(^|/)(text|decoder)/position_embedding$": (
+        lambda saved, fresh: True,
+        cut_or_extend,
+    ),
 }
 
 
