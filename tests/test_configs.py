@@ -112,11 +112,11 @@ def test_the_shipped_configs():
             "albef_vit_b16",
             "joint_mlm_itm_vqa",
             "vilt_b32",
+            "blip_vit_b16",
         )
     } <= set(TRAINING)
-    assert {f"configs/scenes/{name}.py" for name in ("albef", "joint", "vqa")} <= set(
-        TRAINING
-    )
+    scenes = ("albef", "blip", "joint", "vqa")
+    assert {f"configs/scenes/{name}.py" for name in scenes} <= set(TRAINING)
     assert "configs/transfer/lit.py" in TRAINING
     assert {
         f"configs/evaluate/{name}.py"
