@@ -7,6 +7,8 @@ from vlp_jax.models import sizes
 from vlp_jax.models.albef import Albef
 from vlp_jax.models.bert import Bert, Roberta
 from vlp_jax.models.blip import Blip
+from vlp_jax.models.coca import Coca
+from vlp_jax.models.coca_layers import CocaFusion, CocaText
 from vlp_jax.models.decoder import BertDecoder
 from vlp_jax.models.fusion import BertFusion
 from vlp_jax.models.gpt2 import Gpt2
@@ -20,7 +22,13 @@ from vlp_jax.models.vilt import Vilt
 from vlp_jax.models.vit import PlainViT, ViT
 from vlp_jax.models.vlm import TwoTower
 
-MODELS = {"two_tower": TwoTower, "albef": Albef, "blip": Blip, "vilt": Vilt}
+MODELS = {
+    "two_tower": TwoTower,
+    "albef": Albef,
+    "blip": Blip,
+    "vilt": Vilt,
+    "coca": Coca,
+}
 IMAGE_TOWERS = {
     "vit": ViT,
     "plain_vit": PlainViT,
@@ -36,8 +44,9 @@ TEXT_TOWERS = {
     "mixed_bert": MixedBert,
     "roberta": Roberta,
     "gpt2": Gpt2,
+    "coca_text": CocaText,
 }
-FUSIONS = {"bert": BertFusion}
+FUSIONS = {"bert": BertFusion, "coca": CocaFusion}
 DECODERS = {"bert": BertDecoder}
 PARTS = {
     "image": IMAGE_TOWERS,
@@ -60,4 +69,6 @@ SIZES = {
     "mixed_bert": sizes.bert,
     "roberta": sizes.roberta,
     "gpt2": sizes.gpt2,
+    "coca_text": sizes.text,
+    "coca": sizes.text,
 }

@@ -156,7 +156,8 @@ class Attention(nn.Module):
 
         position: of the first of the tokens, in a text that is written step by step.
         Keys and values of all tokens so far are kept in the collection `cache`, and
-        every token sees those up to itself; `mask` and `causal` then have no say.
+        every token sees those up to itself, or those that a mask of its own names
+        ([batch, token, cache_length]); `causal` then has no say.
         """
         width = x.shape[-1]
         if self.heads < 1 or width % self.heads:
@@ -177,9 +178,10 @@ class Attention(nn.Module):
         causal = self.causal and context is None
         if position is not None and context is None:
             key, value = self._remember(key, value, position)
-            last = position + jnp.arange(x.shape[1])
-            mask = jnp.arange(self.cache_length) <= last[:, None]
-            mask = jnp.broadcast_to(mask, (x.shape[0], *mask.shape))
+            if mask is None or mask.ndim == 2:
+                last = position + jnp.arange(x.shape[1])
+                mask = jnp.arange(self.cache_length) <= last[:, None]
+                mask = jnp.broadcast_to(mask, (x.shape[0], *mask.shape))
             causal = False
         lookup(ATTENTIONS, self.implementation, "attention")
         if context is not None and self.has_variable(SHOWN, "weights"):

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.models.layers import Dense
-from vlp_jax.models.transformer import Transformer
+from vlp_jax.models.transformer import Block, Transformer
 
 
 def normalised(
@@ -54,11 +54,12 @@ class Tower(nn.Module, kw_only=True):
     def encode(
         self,
         tokens: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch *query token"] | None = None,
+        mask: Bool[Array, "batch *query seen"] | None = None,
         *seen,
         branch: str = "",
         causal: bool = False,
         post_norm: bool = False,
+        block: type[Block] = Block,
     ) -> Float[Array, "batch token width"]:
         """The tokens after the last block.
 
@@ -78,6 +79,7 @@ class Tower(nn.Module, kw_only=True):
             post_norm=post_norm,
             dropout=self.dropout,
             cache_length=self.cache_length,
+            block=block,
             name="encoder",
         )(tokens, mask, *seen, branch=branch)
 

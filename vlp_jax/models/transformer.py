@@ -50,7 +50,7 @@ class Block(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch *query token"] | None = None,
+        mask: Bool[Array, "batch *query seen"] | None = None,
         context: Float[Array, "batch other depth"] | None = None,
         context_mask: Bool[Array, "batch other"] | None = None,
         position: Int[Array, ""] | None = None,
@@ -104,7 +104,7 @@ class Transformer(nn.Module):
     with a copy of the parameters.
 
     dropout: of the tokens before the first block and of every branch; scanned layers
-    drop other numbers than unrolled ones.
+    drop other numbers than unrolled ones. block: what the layers are.
     """
 
     depth: int
@@ -120,12 +120,13 @@ class Transformer(nn.Module):
     post_norm: bool = False
     dropout: float = 0.0
     cache_length: int = 0
+    block: type[Block] = Block
 
     @nn.compact
     def __call__(
         self,
         x: Float[Array, "batch token width"],
-        mask: Bool[Array, "batch *query token"] | None = None,
+        mask: Bool[Array, "batch *query seen"] | None = None,
         context: Float[Array, "batch other depth"] | None = None,
         context_mask: Bool[Array, "batch other"] | None = None,
         position: Int[Array, ""] | None = None,
@@ -151,16 +152,16 @@ class Transformer(nn.Module):
         seen = mask, context, context_mask, position
         names = [f"block_{i}" for i in range(self.depth)]
         if not self.scan or self.is_initializing() or position is not None:
-            block = Block
+            block = self.block
             if self.remat != "none" and position is None:
-                block = nn.remat(Block, policy=policy, static_argnums=(6,))
+                block = nn.remat(block, policy=policy, static_argnums=(6,))
             for name in names:
                 x = block(**settings, name=name)(x, *seen, branch)
             return x
 
         layers = [self.variables["params"][name] for name in names]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
-        block = Block(**settings, parent=None)
+        block = self.block(**settings, parent=None)
         keys = None
         if self.dropout and self.has_rng("dropout"):
             keys = jax.random.split(self.make_rng("dropout"), self.depth)

@@ -66,15 +66,22 @@ def scalars(model: Settings) -> list[Rule]:
     )
 
 
-def rules(model: Settings) -> list[Rule]:
-    """open_clip.model.CLIP with a VisionTransformer."""
+def image_tower(depth: int) -> list[Rule]:
+    """VisionTransformer up to its last block."""
     return [
-        *scalars(model),
         *rule("image/class_token", "visual.class_embedding"),
         *rule("image/patch_embedding/kernel", "visual.conv1.weight", PATCHES),
         *rule("image/position_embedding", "visual.positional_embedding"),
         *norm("image/norm_pre", "visual.ln_pre"),
-        *resblocks("image", "visual.transformer", model["image"]["depth"]),
+        *resblocks("image", "visual.transformer", depth),
+    ]
+
+
+def rules(model: Settings) -> list[Rule]:
+    """open_clip.model.CLIP with a VisionTransformer."""
+    return [
+        *scalars(model),
+        *image_tower(model["image"]["depth"]),
         *norm("image/norm_post", "visual.ln_post"),
         *rule("image_projection/kernel", "visual.proj"),
         *text(model),
