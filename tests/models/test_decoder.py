@@ -1,4 +1,4 @@
-"""The decoder: nothing comes back from what follows, step by step or at once."""
+"""Decoders: nothing comes back from what follows, step by step or at once."""
 
 import functools
 
@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vlp_jax.models.decoder import BertDecoder
+from vlp_jax.models.decoder import BertDecoder, Gpt2Decoder
 
 TOKENS = jax.random.randint(jax.random.key(0), (2, 6), 0, 20)
 CONTEXT = jax.random.normal(jax.random.key(1), (2, 5, 12))
 SEEN = jnp.array([[True] * 5, [True] * 2 + [False] * 3])
 
 
-@pytest.fixture(scope="module")
-def decoder():
-    model = BertDecoder(width=8, depth=2, heads=2, vocab_size=20, length=6)
+@pytest.fixture(scope="module", params=[BertDecoder, Gpt2Decoder])
+def decoder(request):
+    model = request.param(width=8, depth=2, heads=2, vocab_size=20, length=6)
     variables = model.init(jax.random.key(2), TOKENS, CONTEXT, SEEN)
     return (
         jax.jit(model.apply),

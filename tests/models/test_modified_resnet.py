@@ -136,3 +136,14 @@ def test_pictures_of_another_size():
     model = ModifiedResNet(**SMALL)
     with pytest.raises(ConfigError, match="built for 16x16 pixels and got 32x32; set"):
         jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 32, 32, 3)))
+
+
+def test_its_grid_is_what_the_attention_looks_at():
+    """A quarter of the pixels, halved by the second stage, before the last product."""
+    model, images = ModifiedResNet(**SMALL), jnp.zeros((2, 16, 16, 3))
+    apply = functools.partial(model.apply, pooled=False)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    assert jax.eval_shape(apply, variables, images).shape == (2, 2 * 2, 64)
+    init = functools.partial(model.init, pooled=False)
+    params = jax.eval_shape(init, jax.random.key(0), images)["params"]
+    assert params.keys() == {"stem_1", "stem_2", "stem_3", "stage_1", "stage_2"}

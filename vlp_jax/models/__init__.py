@@ -7,9 +7,10 @@ from vlp_jax.models import sizes
 from vlp_jax.models.albef import Albef
 from vlp_jax.models.bert import Bert, Roberta
 from vlp_jax.models.blip import Blip
+from vlp_jax.models.captioner import Captioner
 from vlp_jax.models.coca import Coca
 from vlp_jax.models.coca_layers import CocaFusion, CocaText
-from vlp_jax.models.decoder import BertDecoder
+from vlp_jax.models.decoder import BertDecoder, Gpt2Decoder
 from vlp_jax.models.fusion import BertFusion
 from vlp_jax.models.gpt2 import Gpt2
 from vlp_jax.models.mixed_bert import MixedBert
@@ -28,6 +29,7 @@ MODELS = {
     "blip": Blip,
     "vilt": Vilt,
     "coca": Coca,
+    "captioner": Captioner,
 }
 IMAGE_TOWERS = {
     "vit": ViT,
@@ -47,7 +49,7 @@ TEXT_TOWERS = {
     "coca_text": CocaText,
 }
 FUSIONS = {"bert": BertFusion, "coca": CocaFusion}
-DECODERS = {"bert": BertDecoder}
+DECODERS = {"bert": BertDecoder, "gpt2": Gpt2Decoder}
 PARTS = {
     "image": IMAGE_TOWERS,
     "text": TEXT_TOWERS,

@@ -11,6 +11,18 @@ from vlp_jax.core.lookup import lookup
 from vlp_jax.models.layers import ACTIVATIONS, DTYPES, Dense, LayerNorm
 
 
+def token_scores(
+    x: Float[Array, "batch token width"],
+    embedding: Float[Array, "vocabulary width"],
+    dtype: str,
+) -> Float[Array, "batch token vocabulary"]:
+    """Scores of all tokens of the vocabulary by the token embedding, in float32."""
+    kernel = embedding.T.astype(lookup(DTYPES, dtype, "dtype"))
+    rows = rearrange(x, "batch token width -> (batch token) width")
+    logits = jnp.dot(rows, kernel, preferred_element_type=jnp.float32)
+    return logits.reshape(*x.shape[:2], -1)
+
+
 class TokenHead(nn.Module):
     """Scores of all tokens of the vocabulary, by the token embedding itself.
 
@@ -32,10 +44,7 @@ class TokenHead(nn.Module):
         x = act(Dense(x.shape[-1], dtype=self.dtype, name="transform")(x))
         x = LayerNorm(self.norm_epsilon, self.dtype, name="norm")(x)
         bias = self.param("bias", nn.initializers.zeros, embedding.shape[:1])
-        kernel = embedding.T.astype(lookup(DTYPES, self.dtype, "dtype"))
-        rows = rearrange(x, "batch token width -> (batch token) width")
-        logits = jnp.dot(rows, kernel, preferred_element_type=jnp.float32) + bias
-        return logits.reshape(*x.shape[:2], -1)
+        return token_scores(x, embedding, self.dtype) + bias
 
 
 class ClassHead(nn.Module):

@@ -74,13 +74,16 @@ class ModifiedResNet(ConvTower, kw_only=True):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height column 3"]
-    ) -> Float[Array, "batch width"]:
+        self, images: Float[Array, "batch height column 3"], pooled: bool = True
+    ) -> Float[Array, "batch *place width"]:
+        """What the attention finds, or else the grid that it looks at, row by row."""
         check_pictures(images, self.image_size)
         x = self.stages(self.stem(images), SmoothBottleneck, self.layer(KERNEL_INIT))
         grid = rearrange(
             x, "batch row position channel -> batch (row position) channel"
         )
+        if not pooled:
+            return grid
         tokens = jnp.concatenate([grid.mean(axis=1, keepdims=True), grid], axis=1)
         channels = tokens.shape[-1]
         std = channels**-0.5

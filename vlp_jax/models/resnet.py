@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import jax
-from einops import reduce
+from einops import rearrange, reduce
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -83,10 +83,12 @@ class ResNet(ConvTower, kw_only=True):
         return self.stages(x, lookup(BLOCKS, self.block, "model.image.block"), layer)
 
     def __call__(
-        self, images: Float[Array, "batch height column 3"]
-    ) -> Float[Array, "batch width"]:
-        return reduce(
-            self.features(images),
-            "batch row position width -> batch width",
-            "mean",
-        )
+        self, images: Float[Array, "batch height column 3"], pooled: bool = True
+    ) -> Float[Array, "batch *place width"]:
+        """The mean over the grid, or else its places, row by row."""
+        grid = self.features(images)
+        if not pooled:
+            return rearrange(
+                grid, "batch row position width -> batch (row position) width"
+            )
+        return reduce(grid, "batch row position width -> batch width", "mean")

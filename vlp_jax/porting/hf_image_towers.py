@@ -23,9 +23,9 @@ from vlp_jax.porting.weights import (
 BLOCKS = {"basic": (2, 1), "bottleneck": (3, 4)}
 
 
-def plain_vit(image: Settings) -> list[Rule]:
-    """ViTModel with its pooler."""
-    part = "vision_model.embeddings"
+def plain_vit_trunk(theirs: str, depth: int) -> list[Rule]:
+    """ViTModel without its pooler."""
+    part = f"{theirs}.embeddings"
     patches = f"{part}.patch_embeddings.projection"
     return [
         *rule("image/class_token", f"{part}.cls_token", LEADING_1_1),
@@ -34,14 +34,19 @@ def plain_vit(image: Settings) -> list[Rule]:
         *rule("image/position_embedding", f"{part}.position_embeddings", LEADING_1),
         *layers(
             "image",
-            "vision_model",
-            image["depth"],
+            theirs,
+            depth,
             "attention",
             ("layernorm_before", "layernorm_after"),
         ),
-        *norm("image/norm_post", "vision_model.layernorm"),
-        *linear("image/pooler", "vision_model.pooler.dense"),
+        *norm("image/norm_post", f"{theirs}.layernorm"),
     ]
+
+
+def plain_vit(image: Settings) -> list[Rule]:
+    """With its pooler."""
+    found = plain_vit_trunk("vision_model", image["depth"])
+    return found + linear("image/pooler", "vision_model.pooler.dense")
 
 
 def resnet(image: Settings) -> list[Rule]:

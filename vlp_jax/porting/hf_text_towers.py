@@ -4,13 +4,14 @@ GPT-2 keeps its matrices as we do, rows are inputs, and those of query, key and 
 side by side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vlp_jax.porting import hf_clip
 from vlp_jax.porting.description import Description, Settings, refuse_unless
 from vlp_jax.porting.weights import Rule, beside, linear, norm, rule
 
+BERT_NORMS = ("attention.output.LayerNorm", "output.LayerNorm")
 ROBERTA_PADDING = 1  # its positions start behind this id
 GPT2_NAMES = {
     "hidden_size": "n_embd",
@@ -53,49 +54,59 @@ def layers(ours: str, theirs: str, depth: int, attention: str, norms: tuple[str,
     return found
 
 
-def bert(text: Settings) -> list[Rule]:
-    """BertModel and RobertaModel with their poolers."""
-    part = "text_model.embeddings"
+def bert_trunk(ours: str, theirs: str, depth: int) -> list[Rule]:
+    """BertModel and RobertaModel without their poolers."""
+    part = f"{theirs}.embeddings"
     names = {"token": "word", "position": "position", "type": "token_type"}
     return [
         *(
-            Rule((f"text/{ours}_embedding",), f"{part}.{theirs}_embeddings.weight")
-            for ours, theirs in names.items()
+            Rule((f"{ours}/{one}_embedding",), f"{part}.{other}_embeddings.weight")
+            for one, other in names.items()
         ),
-        *norm("text/norm_pre", f"{part}.LayerNorm"),
-        *layers(
-            "text",
-            "text_model",
-            text["depth"],
-            "self",
-            ("attention.output.LayerNorm", "output.LayerNorm"),
-        ),
-        *linear("text/pooler", "text_model.pooler.dense"),
+        *norm(f"{ours}/norm_pre", f"{part}.LayerNorm"),
+        *layers(ours, theirs, depth, "self", BERT_NORMS),
+    ]
+
+
+def bert(text: Settings) -> list[Rule]:
+    """With their poolers."""
+    found = bert_trunk("text", "text_model", text["depth"])
+    return found + linear("text/pooler", "text_model.pooler.dense")
+
+
+def gpt2_trunk(ours: str, theirs: str, depth: int) -> list[Rule]:
+    """GPT2Model."""
+    found = [
+        *rule(f"{ours}/token_embedding", f"{theirs}.wte.weight"),
+        *rule(f"{ours}/position_embedding", f"{theirs}.wpe.weight"),
+        *norm(f"{ours}/norm_post", f"{theirs}.ln_f"),
+    ]
+    for i in range(depth):
+        block, layer = f"{ours}/encoder/block_{i}", f"{theirs}.h.{i}"
+        found += norm(f"{block}/norm_1", f"{layer}.ln_1")
+        found += norm(f"{block}/norm_2", f"{layer}.ln_2")
+        names = ("query", "key", "value")
+        found += gpt2_linear(f"{block}/attention", names, f"{layer}.attn.c_attn")
+        found += gpt2_linear(f"{block}/attention", ("out",), f"{layer}.attn.c_proj")
+        found += gpt2_linear(f"{block}/mlp", ("in",), f"{layer}.mlp.c_fc")
+        found += gpt2_linear(f"{block}/mlp", ("out",), f"{layer}.mlp.c_proj")
+    return found
+
+
+def gpt2_linear(ours: str, names: Sequence[str], theirs: str) -> list[Rule]:
+    """Linear maps of ours by name, which are one of GPT-2's."""
+    return [
+        Rule(
+            tuple(f"{ours}/{name}/{here}" for name in names),
+            f"{theirs}.{there}",
+            beside(len(names)),
+        )
+        for here, there in (("kernel", "weight"), ("bias", "bias"))
     ]
 
 
 def gpt2(text: Settings) -> list[Rule]:
-    """GPT2Model."""
-    found = [
-        *rule("text/token_embedding", "text_model.wte.weight"),
-        *rule("text/position_embedding", "text_model.wpe.weight"),
-        *norm("text/norm_post", "text_model.ln_f"),
-    ]
-    maps = {
-        "attention/out": "attn.c_proj",
-        "mlp/in": "mlp.c_fc",
-        "mlp/out": "mlp.c_proj",
-    }
-    for i in range(text["depth"]):
-        block, layer = f"text/encoder/block_{i}", f"text_model.h.{i}"
-        found += norm(f"{block}/norm_1", f"{layer}.ln_1")
-        found += norm(f"{block}/norm_2", f"{layer}.ln_2")
-        for ours, theirs in (("kernel", "weight"), ("bias", "bias")):
-            three = (f"{block}/attention/{x}/{ours}" for x in ("query", "key", "value"))
-            found.append(Rule(tuple(three), f"{layer}.attn.c_attn.{theirs}", beside(3)))
-            for one, other in maps.items():
-                found += rule(f"{block}/{one}/{ours}", f"{layer}.{other}.{theirs}")
-    return found
+    return gpt2_trunk("text", "text_model", text["depth"])
 
 
 def write_bert(description: Description) -> Settings:
