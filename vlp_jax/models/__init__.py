@@ -10,13 +10,14 @@ from vlp_jax.models.blip import Blip
 from vlp_jax.models.captioner import Captioner
 from vlp_jax.models.coca import Coca
 from vlp_jax.models.coca_layers import CocaFusion, CocaText
-from vlp_jax.models.decoder import BertDecoder, Gpt2Decoder
+from vlp_jax.models.decoder import BertDecoder, Gpt2Decoder, PrefixDecoder
 from vlp_jax.models.fusion import BertFusion
 from vlp_jax.models.gpt2 import Gpt2
 from vlp_jax.models.mixed_bert import MixedBert
 from vlp_jax.models.modified_resnet import ModifiedResNet
 from vlp_jax.models.resnet import ResNet
 from vlp_jax.models.siglip import SiglipText, SiglipViT
+from vlp_jax.models.simvlm import SimVlm
 from vlp_jax.models.stream_vit import StreamViT
 from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.vilt import Vilt
@@ -30,6 +31,7 @@ MODELS = {
     "vilt": Vilt,
     "coca": Coca,
     "captioner": Captioner,
+    "simvlm": SimVlm,
 }
 IMAGE_TOWERS = {
     "vit": ViT,
@@ -49,7 +51,7 @@ TEXT_TOWERS = {
     "coca_text": CocaText,
 }
 FUSIONS = {"bert": BertFusion, "coca": CocaFusion}
-DECODERS = {"bert": BertDecoder, "gpt2": Gpt2Decoder}
+DECODERS = {"bert": BertDecoder, "gpt2": Gpt2Decoder, "prefix": PrefixDecoder}
 PARTS = {
     "image": IMAGE_TOWERS,
     "text": TEXT_TOWERS,
@@ -73,4 +75,5 @@ SIZES = {
     "gpt2": sizes.gpt2,
     "coca_text": sizes.text,
     "coca": sizes.text,
+    "prefix": sizes.prefix,
 }

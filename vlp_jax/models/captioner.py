@@ -1,8 +1,12 @@
 """Image to text by transfer: an image tower, and a decoder that looks at its tokens."""
 
+from typing import ClassVar
+
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, UInt8
 
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.models.decoder import PrefixDecoder
 from vlp_jax.models.layers import Dense
 from vlp_jax.models.towers import normalised
 
@@ -19,8 +23,14 @@ class Captioner(nn.Module):
     decoder: nn.Module
     image_mean: tuple[float, float, float]  # of pixels in 0..1
     image_std: tuple[float, float, float]
+    reads_prefix: ClassVar[bool] = False  # beside the picture, of the text
 
     def setup(self):
+        if isinstance(self.decoder, PrefixDecoder) != self.reads_prefix:
+            raise ConfigError(
+                "a decoder of kind 'prefix' belongs to a model of kind 'simvlm', which "
+                "has no other; set model.kind and model.decoder.kind so"
+            )
         self.context_projection = Dense(self.decoder.width, dtype=self.decoder.dtype)
 
     def image_tokens(

@@ -88,6 +88,11 @@ def siglip_text(size: str) -> dict[str, int | float]:
     return dict(lookup(VIT, size, "SigLIP text size"))
 
 
+def prefix(size: str) -> dict[str, int | float]:
+    """Settings of a prefix language model: those of a ViT of that name (SimVLM)."""
+    return dict(lookup(VIT, size, "size of a prefix decoder"))
+
+
 def bert(size: str) -> dict[str, int | float]:
     """Settings of a BERT named like 'base'."""
     return dict(lookup(BERT, size, "BERT size"))

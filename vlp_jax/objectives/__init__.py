@@ -8,6 +8,7 @@ from vlp_jax.objectives.masked_lm import MaskedLM
 from vlp_jax.objectives.matching import Matching
 from vlp_jax.objectives.momentum_contrast import MomentumContrast
 from vlp_jax.objectives.nce import BinaryNCE, InfoNCE
+from vlp_jax.objectives.prefix_lm import PrefixLM
 from vlp_jax.objectives.sigmoid import Sigmoid
 
 OBJECTIVES = {
@@ -20,6 +21,7 @@ OBJECTIVES = {
     "momentum_contrast": MomentumContrast,
     "masked_lm": MaskedLM,
     "captioning": Captioning,
+    "prefix_lm": PrefixLM,
     "answer_classes": AnswerClasses,
     "answer_text": AnswerText,
     "word_patch_alignment": WordPatchAlignment,
