@@ -211,6 +211,7 @@ def pretraining() -> ConfigDict:
         "train_samples": 20_000,
         "length": 77,
         "canonicalise": not_given(str),
+        "add_start": not_given(bool),  # for decoders, where there is none (GPT-2's)
     }
     config.model = block(MODELS, "two_tower")
     kinds = {"image": "vit", "text": "transformer"}

@@ -35,7 +35,7 @@ from vlp_jax.trained import (
     CONFIG,
     DATA,
     PROGRESS,
-    TOKEN_EMBEDDING,
+    TOKEN_EMBEDDINGS,
     TOKENIZER,
     describe_initial,
     saved_answers,
@@ -105,7 +105,7 @@ class TrainingRun:
         """A tokenizer belongs to the weights of a text tower, and comes with them."""
         if self.first_step:
             return saved_tokenizer(self.previous.folder, self.config)
-        if self.initial and self.initial.brings(TOKEN_EMBEDDING):
+        if self.initial and any(map(self.initial.brings, TOKEN_EMBEDDINGS)):
             return saved_tokenizer(self.initial.folder, self.config)
         texts = self.streams.texts(self.config.tokenizer.train_samples)
         return build.make_tokenizer(self.config, texts)

@@ -25,7 +25,8 @@ from vlp_jax.transfer.initialise import InitialWeights, Match
 # Files of a checkpoint's description.
 CONFIG, TOKENIZER, PROGRESS = "config.json", "tokenizer", "progress.json"
 DATA, ANSWERS = "data.json", "answers.json"
-TOKEN_EMBEDDING = "text/token_embedding"  # the parameter that a tokenizer belongs to
+# The parameters that a tokenizer belongs to, of whichever a model has.
+TOKEN_EMBEDDINGS = ("text/token_embedding", "decoder/token_embedding")
 ANSWER_HEAD = "answer_head/out/bias"  # and that of the answers that are classes
 
 
@@ -167,7 +168,7 @@ def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) 
     }
     if any(left.values()):
         say(f"  left      {trees.listed(left)}")
-    if TOKEN_EMBEDDING in found.used:
+    if set(TOKEN_EMBEDDINGS) & set(found.used):
         say("  text      with the checkpoint's tokenizer, to which the ids belong")
     if ANSWER_HEAD in found.used:
         say("  answers   those that are classes there, to which the scores belong")
@@ -184,7 +185,8 @@ FREE = (
 
 def _unlike(initial: InitialWeights, found: Match, config: ConfigDict) -> list[str]:
     """Settings of the towers that are taken in which run and checkpoint differ."""
-    sections = {"image/": ("preprocessing.", "model.image."), "text/": ("model.text.",)}
+    sections = {f"{name}/": (f"model.{name}.",) for name in PARTS}
+    sections["image/"] += ("preprocessing.",)
     chosen = tuple(
         section
         for start, names in sections.items()

@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.data.tokenizers import (
-    Tokenizer,
-    canonicalise_clip,
-    canonicalise_open_clip,
-    canonicalise_siglip,
-)
+from vlp_jax.data.tokenizers import Tokenizer
 
 CAPTIONS = [
     f"a {size} {colour} {digit} {place} the picture"
@@ -105,29 +100,6 @@ def test_threads_agree(tokenizer):
     np.testing.assert_array_equal(np.stack(rows), expected)
 
 
-def test_canonicalise_clip():
-    assert canonicalise_clip(" A\tdog &amp;amp; a CAT\n&lt;3 ") == "a dog & a cat <3"
-    assert canonicalise_clip("一只 狗") == "一只 狗"
-
-
-def test_canonicalise_open_clip():
-    """The values are those of open_clip 3.3.0."""
-    texts = {
-        " A\tdog &amp;amp; a CAT\n&lt;3 ": "A dog & a CAT <3",
-        "\u201cit\u2019s\u201d O\u02bcahu": "\"it's\" O'ahu",
-        "\u201elow\u201f \u2018so\u201b \u201aso": "\"low\" 'so' 'so",
-        "&ldquo;red&rdquo;": '"red"',
-        "一只 狗": "一只 狗",
-    }
-    assert {text: canonicalise_open_clip(text) for text in texts} == texts
-
-
-def test_canonicalise_siglip():
-    assert canonicalise_siglip("A photo_of:  the\tDog's\n Bone!") == (
-        "a photo of the dogs bone"
-    )
-
-
 # ---- foreign tokenizers, built here because tests have no network
 
 
@@ -200,6 +172,32 @@ def test_gpt2_gets_an_end_token(tmp_path):
     again = Tokenizer.load(str(tmp_path), 4)
     np.testing.assert_array_equal(again(["red", "red" * 9, ""])[0], tokens)
     assert ours.decode(tokens) == ["red", "redredred", ""]
+
+
+def test_gpt2_gets_a_start_token_where_a_decoder_needs_one(tmp_path):
+    """Before and behind the text, within its length; saved with the tokenizer."""
+    ours = Tokenizer(gpt2_tokenizer(), length=4, add_start=True)
+    tokens, mask = ours(["red", "red" * 9, ""])
+    red, end = 257, 258
+    assert tokens.tolist() == [
+        [end, red, end, end],
+        [end, red, red, end],
+        [end, end, end, end],
+    ]
+    assert mask.sum(1).tolist() == [3, 4, 2]
+    ours.save(tmp_path)
+    for again in (Tokenizer.load(str(tmp_path), 4), pickle.loads(pickle.dumps(ours))):
+        np.testing.assert_array_equal(again(["red", "red" * 9, ""])[0], tokens)
+    assert ours.decode(tokens) == ["red", "redred", ""]
+    without = Tokenizer.load(str(tmp_path), 4, add_start=False)
+    assert without("red")[0].tolist() == [[red, end, end, end]]
+
+
+@pytest.mark.parametrize("make", [clip_tokenizer, bert_tokenizer])
+def test_a_tokenizer_with_a_start_gets_no_other(make):
+    expected = Tokenizer(make(), 6)(["a red dog"])
+    found = Tokenizer(make(), 6, add_start=True)(["a red dog"])
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_bert_ends_with_its_separator():

@@ -5,10 +5,8 @@ transformers' own __call__ sets truncation and padding anew each time, which is 
 and fails with 'Already borrowed' when several threads tokenize.
 """
 
-import html
 import logging
 import os
-import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
+from vlp_jax.data.canonical import CANONICALISE
 from vlp_jax.data.words import word_borders
 
 # Keeps transformers from advising PyTorch, which tokenizing does not need.
@@ -25,56 +24,16 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 SPECIAL_TOKENS = ("<|pad|>", "<|mask|>", "<|startoftext|>", "<|endoftext|>")
 SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256  # every byte is a token
 
-STRAIGHT = str.maketrans(
-    dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'")
-    | dict.fromkeys("\u201c\u201d\u201e\u201f", '"')
-)
-WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
-
-
-def canonicalise_siglip(text: str) -> str:
-    """Lowercase, no ASCII punctuation, whitespace collapsed; '_' becomes a space.
-
-    As big_vision's prompt_engineering._canonicalize; transformers' SiglipTokenizer
-    differs in that it deletes '_'.
-    """
-    text = text.replace("_", " ").translate(WITHOUT_PUNCTUATION)
-    return " ".join(text.lower().split())
-
-
-def canonicalise_clip(text: str) -> str:
-    """HTML entities resolved (twice, as scraped text needs), whitespace, lowercase.
-
-    As OpenAI's CLIP cleans text (its clip/simple_tokenizer.py), but for the repair of
-    wrongly decoded characters that the ftfy package does there.
-    """
-    return " ".join(html.unescape(html.unescape(text)).lower().split())
-
-
-def canonicalise_open_clip(text: str) -> str:
-    """HTML entities resolved (twice), curly quotes made straight, whitespace collapsed.
-
-    As open_clip does before every tokenizer of Hugging Face (clean='whitespace' in its
-    tokenizer.py), but for what else the ftfy package repairs there.
-    """
-    text = html.unescape(html.unescape(text)).translate(STRAIGHT)
-    return " ".join(text.split())
-
-
-CANONICALISE = {
-    "none": lambda text: text,
-    "siglip": canonicalise_siglip,
-    "clip": canonicalise_clip,
-    "open_clip": canonicalise_open_clip,
-}
-
 
 def first_known(*ids: int | None) -> int | None:
     return next((i for i in ids if i is not None), None)
 
 
-def backend_of(pretrained, eos_id: int | None, length: int):
-    """A private copy of the Rust tokenizer that truncates to `length`, end included."""
+def backend_of(pretrained, start_id: int | None, eos_id: int | None, length: int):
+    """A private copy of the Rust tokenizer that truncates to `length`, end included.
+
+    It adds a start and an end where these are named and it does not do so by itself.
+    """
     from tokenizers import Tokenizer as RustTokenizer
     from tokenizers.processors import Sequence as Processors
     from tokenizers.processors import TemplateProcessing
@@ -84,12 +43,18 @@ def backend_of(pretrained, eos_id: int | None, length: int):
     backend.no_truncation()
     # A caption that spells '<|endoftext|>' is text, not markup.
     backend.encode_special_tokens = True
-    if eos_id is not None and backend.encode("a").ids[-1:] != [eos_id]:
-        # GPT-2's adds no end, but text towers pool there.
-        end = pretrained.convert_ids_to_tokens(eos_id)
-        add_end = TemplateProcessing(single=["$A", end], special_tokens=[(end, eos_id)])
+    ids = backend.encode("a").ids
+    # GPT-2's adds no end, but text towers pool there; and no start, where decoders do.
+    before = [start_id] if start_id not in (None, ids[0]) else []
+    after = [eos_id] if eos_id not in (None, ids[-1]) else []
+    if before or after:
+        start, end = map(pretrained.convert_ids_to_tokens, (before, after))
+        template = TemplateProcessing(
+            single=[*start, "$A", *end],
+            special_tokens=list({*zip(start + end, before + after, strict=True)}),
+        )
         given = backend.post_processor
-        backend.post_processor = Processors([given, add_end]) if given else add_end
+        backend.post_processor = Processors([given, template]) if given else template
     added = backend.num_special_tokens_to_add(False)
     if not isinstance(length, int) or length <= added:
         raise ConfigError(
@@ -110,15 +75,26 @@ class Tokenizer:
       length: tokens per text, start and end tokens included.
       canonicalise: a key of CANONICALISE, applied to the text first. None: as saved
         with the tokenizer, else 'none'.
+      add_start: whether a start token is put before texts that have none by themselves
+        (GPT-2's), for decoders to write from. None: as saved, else not.
     """
 
-    def __init__(self, pretrained, length: int, canonicalise: str | None = None):
+    def __init__(
+        self,
+        pretrained,
+        length: int,
+        canonicalise: str | None = None,
+        add_start: bool | None = None,
+    ):
         canonicalise = canonicalise or pretrained.init_kwargs.get("canonicalise")
         self.canonicalise = canonicalise or "none"
         self._canonicalise = lookup(
             CANONICALISE, self.canonicalise, "canonicalise of the tokenizer"
         )
+        if add_start is None:
+            add_start = bool(pretrained.init_kwargs.get("add_start"))
         pretrained.init_kwargs["canonicalise"] = self.canonicalise  # for save
+        pretrained.init_kwargs["add_start"] = add_start
         for how_loaded in ("is_local", "local_files_only"):  # is not worth saving
             pretrained.init_kwargs.pop(how_loaded, None)
         self._pretrained, self.length = pretrained, length
@@ -126,18 +102,23 @@ class Tokenizer:
         self.eos_id = first_known(pretrained.eos_token_id, pretrained.sep_token_id)
         self.mask_id = pretrained.mask_token_id
         self.pad_id = first_known(pretrained.pad_token_id, self.eos_id, 0)
-        self._backend = backend_of(pretrained, self.eos_id, length)
+        start_id = first_known(self.bos_id, self.eos_id) if add_start else None
+        self._backend = backend_of(pretrained, start_id, self.eos_id, length)
         self.vocab_size = max(self._backend.get_vocab().values()) + 1
 
     @classmethod
     def load(
-        cls, name: str, length: int, canonicalise: str | None = None
+        cls,
+        name: str,
+        length: int,
+        canonicalise: str | None = None,
+        add_start: bool | None = None,
     ) -> "Tokenizer":
         """From a folder (tokenizer.json or what transformers reads) or a hub name.
 
         Code that comes with a tokenizer is never run.
         """
-        return cls(pretrained_tokenizer(str(name)), length, canonicalise)
+        return cls(pretrained_tokenizer(str(name)), length, canonicalise, add_start)
 
     @classmethod
     def train(
