@@ -118,6 +118,10 @@ def test_the_shipped_configs():
     scenes = ("albef", "blip", "joint", "vqa")
     assert {f"configs/scenes/{name}.py" for name in scenes} <= set(TRAINING)
     assert "configs/transfer/lit.py" in TRAINING
+            "coca_vit_b32",
+    scenes = ("albef", "joint", "vqa", "coca", "simvlm")
+    transfer = {f"configs/transfer/{name}.py" for name in ("lit", "captioner")}
+    assert transfer <= set(TRAINING)
     assert {
         f"configs/evaluate/{name}.py"
         for name in (
@@ -167,7 +171,8 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     if config.tokenizer.path is not None:
         path = config.tokenizer.path
         tokenizer = next(x for name, x in TOKENIZERS.items() if path.startswith(name))
-        assert tokenizer.length in (None, config.tokenizer.length)
+        length = 76 if "coca" in name else tokenizer.length
+        assert length in (None, config.tokenizer.length)
         tokenizer = SimpleNamespace(
             **vars(tokenizer) | {"length": config.tokenizer.length}
         )
@@ -180,6 +185,7 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     assert parameters > 1e5
     assert run.plan.last_step == config.steps
     assert run.learner.objective.active
+    assert defaults.resolved(config).model.kind == config.model.kind
     rate = run.learner.learning_rate
     assert float(rate(config.learning_rate.warmup_steps)) == pytest.approx(
         config.learning_rate.peak

@@ -127,7 +127,7 @@ def _part(table, block: ConfigDict, name: str, given: dict[str, Any]) -> nn.Modu
 
 def sized(block: ConfigDict) -> dict[str, Any]:
     """The settings that a tower's `size` stands for; none without one."""
-    if block.get("kind") not in SIZES or block.size is None:
+    if block.get("kind") not in SIZES or block.get("size") is None:
         return {}
     return SIZES[block.kind](block.size)
 
