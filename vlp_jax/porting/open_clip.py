@@ -5,6 +5,7 @@ from pathlib import Path
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.porting import (
     open_clip_clip,
+    open_clip_coca,
     open_clip_resnet,
     open_clip_siglip,
     pictures,
@@ -32,6 +33,7 @@ FAMILIES = {
     "clip": open_clip_clip.FAMILY,
     "resnet": open_clip_resnet.FAMILY,
     "siglip": open_clip_siglip.FAMILY,
+    "coca": open_clip_coca.FAMILY,
 }
 
 # What open_clip's classes take where a config says nothing.
@@ -106,6 +108,8 @@ def _whole_config(folder: Path) -> Settings:
 
 def _family(config: Settings) -> Family:
     """timm's towers are SigLIP's, as far as they are known; stages are a ResNet's."""
+    if config["model_cfg"].get("multimodal_cfg"):
+        return FAMILIES["coca"]
     vision = config["model_cfg"]["vision_cfg"]
     if vision.get("timm_model_name"):
         return FAMILIES["siglip"]

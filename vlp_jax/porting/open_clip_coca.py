@@ -101,10 +101,8 @@ def write(description: Description) -> Settings:
         "is shifted (model.text.shifted_mask); this model is another",
     )
     # Where a CoCa reads its texts CLIP would read the last position.
-    like_clip = {"causal": True, "pool": "last"}
-    clip = Description(
-        model | {"text": text | like_clip}, description.preprocessing, tokens
-    )
+    like_clip = {"text": text | {"causal": True, "pool": "last"}, "project_image": True}
+    clip = Description(model | like_clip, description.preprocessing, tokens)
     found = open_clip_clip.write(clip)
     found["vision_cfg"] |= {
         "attentional_pool": True,
@@ -208,4 +206,10 @@ def read(config: Settings) -> Settings:
     }
 
 
-FAMILY = Family(kinds=("vit", "coca_text"), rules=rules, write=write, read=read)
+FAMILY = Family(
+    kinds=("coca",),
+    rules=rules,
+    write=write,
+    read=read,
+    ignored=(r"(^|\.)attn_mask$",),
+)

@@ -73,6 +73,22 @@ def run_hf(
     with torch.no_grad():
         outputs = HF_OUTPUTS.get(name, _hf_embeddings)(model.eval(), given)
     return Computed(outputs, tokens["input_ids"].numpy(), prepared=prepared)
+        if name == "VisionEncoderDecoderModel":
+            start = model.config.decoder_start_token_id
+            tokens = {"decoder_input_ids": _started(tokens["input_ids"], start)}
+        found = model.eval()(**tokens, pixel_values=images["pixel_values"])
+        outputs = HF_OUTPUTS.get(name, _hf_embeddings)(found)
+    ids = tokens.get("input_ids", tokens.get("decoder_input_ids"))
+    return Computed(outputs, ids.numpy(), prepared=prepared)
+
+
+def _started(ids, start: int):
+    """Texts as a decoder reads them, behind a start token if they have none."""
+    import torch
+
+    if (ids[:, 0] == start).all():
+        return ids
+    return torch.cat([torch.full_like(ids[:, :1], start), ids[:, :-1]], dim=1)
 
 
 def _hf_embeddings(model, given) -> dict[str, np.ndarray]:
@@ -147,6 +163,8 @@ HF_OUTPUTS = {
     "BlipForImageTextRetrieval": _blip_pairs,
     "BlipForConditionalGeneration": _blip_captions,
     "BlipForQuestionAnswering": _blip_answers,
+    "ViltForQuestionAnswering": lambda found: {"answer_logits": found.logits.numpy()},
+    "VisionEncoderDecoderModel": lambda found: {"caption_logits": found.logits.numpy()},
 }
 
 
@@ -165,7 +183,11 @@ def run_open_clip(
         model.eval()
         images = torch.stack([prepare(Image.fromarray(x)) for x in pictures])
         image, text = model.encode_image(images), model.encode_text(tokens)
-    return Computed(embeddings(_unit(image), _unit(text)), tokens.numpy())
+        outputs = embeddings(_unit(image), _unit(text))
+        if hasattr(model, "text_decoder"):  # CoCa
+            found = model(images, tokens, output_labels=False)
+            outputs["caption_logits"] = found["logits"].float().numpy()
+    return Computed(outputs, tokens.numpy())
 
 
 def run_programs(
