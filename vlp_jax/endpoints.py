@@ -147,7 +147,18 @@ def _read_folder(
 ) -> Portable:
     settings, preprocessing, parameters = form.read(folder)
     known = form.tokens(folder)
-    words = Tokenizer.load(tokenizer or str(folder), known.length, known.canonicalise)
+    words = Tokenizer.load(
+        tokenizer or str(folder),
+        known.length,
+        known.canonicalise,
+        add_start=known.start_id is not None or None,
+    )
+    start_id = int(words("")[0][0, 0])
+    if known.start_id not in (None, start_id):
+        raise ConfigError(
+            f"{path}: the decoder begins with the token {known.start_id}, and its "
+            f"tokenizer with {start_id}; give a tokenizer whose texts begin so"
+        )
     if known.vocab_size != words.vocab_size:
         raise ConfigError(
             f"{path}: {form.CONFIG} says {known.vocab_size:,} tokens, and the "

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.porting import tiny_captioner
 from tests.porting.random_models import random_model
 from tests.porting.tiny_models import clip, save
 from vlp_jax import endpoints
@@ -73,6 +74,9 @@ def example(text: str) -> str:
 
 FOLDERS = {
     "a class of transformers": lambda folder: save(clip(), folder),
+    "a captioner": lambda folder: endpoints.write(
+        f"hf:{folder}", tiny_captioner.ours("gpt2")
+    ),
     "our own": lambda folder: endpoints.write(
         f"hf:{folder}", random_model(RESNET, GPT2)
     ),
@@ -93,4 +97,4 @@ def test_its_example_runs(tmp_path, monkeypatch, kind):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(code, {})
-    assert "tensor([[" in out.getvalue()
+    assert ("['<|startof" if kind == "a captioner" else "tensor([[") in out.getvalue()

@@ -16,7 +16,8 @@ class Tokens:
     """What a model knows of its tokenizer.
 
     Read from a config of theirs: eos_id is None where the model does not look for it,
-    canonicalise where their tokenizer does that itself.
+    canonicalise where their tokenizer does that itself; start_id is what a decoder
+    begins to write from, None of models without one.
     """
 
     vocab_size: int
@@ -25,6 +26,7 @@ class Tokens:
     bos_id: int | None = None
     pad_id: int | None = None
     canonicalise: str | None = "none"
+    start_id: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

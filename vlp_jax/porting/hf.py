@@ -9,6 +9,7 @@ from vlp_jax.porting import (
     hf_blip,
     hf_clip,
     hf_dual_encoder,
+    hf_encoder_decoder,
     hf_own_class,
     hf_siglip,
     hf_text_towers,
@@ -31,7 +32,7 @@ from vlp_jax.porting.weights import Arrays, to_ours, to_theirs
 
 CONFIG, PICTURES = "config.json", "preprocessor_config.json"
 PROCESSOR = "processor_config.json"  # of transformers 5: all of them in one file
-WEIGHTS = "model.safetensors"
+WEIGHTS, GENERATION = "model.safetensors", "generation_config.json"
 
 # By the model_type of a config.json; of dual encoders with those of their towers.
 FAMILIES = {
@@ -41,8 +42,11 @@ FAMILIES = {
     **hf_own_class.FAMILIES,
     "vilt": hf_vilt.FAMILY,
     "blip": hf_blip.FAMILY,
+    **hf_encoder_decoder.FAMILIES,
 }
 DUAL = (hf_dual_encoder.MODEL_TYPE, hf_own_class.MODEL_TYPE)
+# What the config of a tower is called, by the name that the parts of a CLIP have.
+PARTS = {"vision": ("vision_config", "encoder"), "text": ("text_config", "decoder")}
 
 
 def check(description: Description) -> None:
@@ -56,6 +60,10 @@ def write(folder: Path, description: Description, parameters: Arrays) -> None:
     weights = to_theirs(family.rules(description.model), parameters)
     config = family.write(description)
     write_json(folder / CONFIG, config | {"dtype": "float32"})
+    if "decoder_start_token_id" in config:  # it writes, and does so by this file
+        ids = {key: x for key, x in config.items() if key.endswith("_token_id")}
+        longest = {"max_length": description.tokens.length}
+        write_json(folder / GENERATION, ids | longest)
     if "auto_map" in config:
         shutil.copy(hf_own_class.CODE, folder)
     write_json(folder / PICTURES, pictures.write_hf(description.preprocessing))
@@ -94,6 +102,7 @@ def tokens(folder: Path) -> Tokens:
         length=rows - hf_text_towers.first_position(text),
         eos_id=text["eos_token_id"] if by_id else None,
         canonicalise=None,
+        start_id=config.get("decoder_start_token_id"),
     )
 
 
@@ -107,7 +116,7 @@ def class_of(folder: Path) -> str:
 
 def _part(config: Settings, name: str) -> Settings:
     """The config of a tower; of a model of one tower the whole."""
-    return config.get(f"{name}_config", config)
+    return next((config[key] for key in PARTS[name] if key in config), config)
 
 
 def _pictures(folder: Path) -> Settings:
@@ -137,9 +146,12 @@ def _whole_config(folder: Path) -> Settings:
 def _kind(config: Settings) -> str:
     """A key of FAMILIES, or what stands in its place."""
     kind = config.get("model_type", "")
-    if kind not in DUAL:
+    if kind == hf_encoder_decoder.MODEL_TYPE:
+        towers = [config.get(name) for name in ("encoder", "decoder")]
+    elif kind in DUAL:
+        towers = [config.get(f"{name}_config") for name in ("vision", "text")]
+    else:
         return kind
-    towers = (config.get(f"{name}_config") for name in ("vision", "text"))
     names = (
         tower.get("model_type", "nothing") if isinstance(tower, dict) else "nothing"
         for tower in towers
