@@ -21,7 +21,6 @@ from vlp_jax.models import PARTS
 from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.porting.description import Description, Tokens
 from vlp_jax.porting.weights import Arrays, check_shapes
-from vlp_jax.trained import TOKEN_EMBEDDINGS
 
 # What to do where a tokenizer and a model do not agree on the number of tokens.
 OTHER_VOCABULARY = (
@@ -79,13 +78,6 @@ class Portable:
                     f"the tokenizer of {self.name} has {known:,} tokens and the model "
                     f"{len(table) - own:,} token embeddings; {OTHER_VOCABULARY}"
                 )
-        path = next(x for x in TOKEN_EMBEDDINGS if x in self.parameters)
-        rows, known = len(self.parameters[path]), self.tokenizer.vocab_size
-        if rows != known:
-            raise ConfigError(
-                f"the tokenizer of {self.name} has {known:,} tokens and the model "
-                f"{rows:,} token embeddings; {OTHER_VOCABULARY}"
-            )
         check_shapes(self.parameters, trees.flatten(trees.union(self.shapes())))
 
     def shapes(self) -> dict[str, PyTree]:

@@ -56,23 +56,12 @@ WRITTEN = "print(tokenizer.batch_decode(ids, skip_special_tokens=True))"
 RESULTS = {
     "BlipForImageTextRetrieval": "print(model(**texts, **images).itm_score)",
     "BlipForConditionalGeneration": f"ids = model.generate(**images)\n{WRITTEN}",
+    "VisionEncoderDecoderModel": f"ids = model.generate(**images)\n{WRITTEN}",
     "BlipForQuestionAnswering": f"""\
 question = tokenizer(["how many cats?"], return_tensors="pt")  # without padding
 ids = model.generate(**question, **images)
 {WRITTEN}""",
 }
-# Of one that writes about pictures.
-WRITES = """\
-from PIL import Image
-from transformers import AutoImageProcessor, AutoTokenizer, CLASS
-
-model = CLASS.from_pretrained("DIR")
-tokenizer = AutoTokenizer.from_pretrained("DIR")
-processor = AutoImageProcessor.from_pretrained("DIR", backend="pil")
-images = processor([Image.open("picture.jpg")], return_tensors="pt")
-print(tokenizer.batch_decode(model.generate(**images, num_beams=3)))
-"""
-WRITERS = ("VisionEncoderDecoderModel",)
 # What such classes are for, as hubs call it.
 TASKS = {
     "AutoModel": "zero-shot-image-classification",
@@ -121,7 +110,6 @@ def write(
     if loaded != "AutoModel":
         result = RESULTS.get(loaded, "print(model(**texts, **images).logits)")
         use = JOINT.replace("CLASS", loaded).replace("RESULT", result)
-        use = (WRITES if loaded in WRITERS else JOINT).replace("CLASS", loaded)
     if more:
         use = f"# Its class is {hf_own_class.CODE.name} in this folder.\n{use}"
     text = f"""\

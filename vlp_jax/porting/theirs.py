@@ -72,23 +72,7 @@ def run_hf(
     given = dict(tokens) | {"pixel_values": images["pixel_values"]}
     with torch.no_grad():
         outputs = HF_OUTPUTS.get(name, _hf_embeddings)(model.eval(), given)
-    return Computed(outputs, tokens["input_ids"].numpy(), prepared=prepared)
-        if name == "VisionEncoderDecoderModel":
-            start = model.config.decoder_start_token_id
-            tokens = {"decoder_input_ids": _started(tokens["input_ids"], start)}
-        found = model.eval()(**tokens, pixel_values=images["pixel_values"])
-        outputs = HF_OUTPUTS.get(name, _hf_embeddings)(found)
-    ids = tokens.get("input_ids", tokens.get("decoder_input_ids"))
-    return Computed(outputs, ids.numpy(), prepared=prepared)
-
-
-def _started(ids, start: int):
-    """Texts as a decoder reads them, behind a start token if they have none."""
-    import torch
-
-    if (ids[:, 0] == start).all():
-        return ids
-    return torch.cat([torch.full_like(ids[:, :1], start), ids[:, :-1]], dim=1)
+    return Computed(outputs, given["input_ids"].numpy(), prepared=prepared)
 
 
 def _hf_embeddings(model, given) -> dict[str, np.ndarray]:
@@ -105,6 +89,21 @@ def _hf_scores(model, given) -> dict[str, np.ndarray]:
     """Of a match, where there is one number for it: that of none is 0."""
     score = model(**given).logits.numpy()
     return {"match": np.concatenate([np.zeros_like(score), score], axis=1)}
+
+
+def _hf_captions(model, given) -> dict[str, np.ndarray]:
+    """Of texts as its decoder reads them: behind the start token.
+
+    They take the place of those that were given without one.
+    """
+    import torch
+
+    ids, start = given["input_ids"], model.config.decoder_start_token_id
+    if not (ids[:, 0] == start).all():
+        ids = torch.cat([torch.full_like(ids[:, :1], start), ids[:, :-1]], dim=1)
+    given["input_ids"] = ids
+    found = model(decoder_input_ids=ids, pixel_values=given["pixel_values"])
+    return {"caption_logits": found.logits.numpy()}
 
 
 def _blip_pairs(model, given) -> dict[str, np.ndarray]:
@@ -163,8 +162,7 @@ HF_OUTPUTS = {
     "BlipForImageTextRetrieval": _blip_pairs,
     "BlipForConditionalGeneration": _blip_captions,
     "BlipForQuestionAnswering": _blip_answers,
-    "ViltForQuestionAnswering": lambda found: {"answer_logits": found.logits.numpy()},
-    "VisionEncoderDecoderModel": lambda found: {"caption_logits": found.logits.numpy()},
+    "VisionEncoderDecoderModel": _hf_captions,
 }
 
 
