@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from tests.data.test_tokenizers import gpt2_tokenizer
 from tests.recipes import pretraining, tiny
 from vlp_jax import build, defaults, recipe
 from vlp_jax.core.errors import BadSample, ConfigError
@@ -124,6 +125,19 @@ def test_a_tokenizer_with_a_path_is_loaded(tmp_path):
     chosen.tokenizer.canonicalise = "siglip"
     tokenizer = build.make_tokenizer(chosen, None)  # no data are looked at
     assert (tokenizer.length, tokenizer.canonicalise) == (5, "siglip")
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen", "added"),
+    [("two_tower", None, 0), ("captioner", None, 1), ("captioner", False, 0)],
+)
+def test_a_tokenizer_starts_texts_for_models_that_write(tmp_path, kind, chosen, added):
+    """GPT-2's does not by itself."""
+    gpt2_tokenizer().save_pretrained(tmp_path)
+    config = tiny(tokenizer__path=str(tmp_path), tokenizer__length=5)
+    config.tokenizer.add_start, config.model.kind = chosen, kind
+    tokenizer = build.make_tokenizer(config, None)
+    assert tokenizer("red")[1].sum() == 2 + added
 
 
 def test_a_model_can_be_initialised_without_data():

@@ -73,7 +73,9 @@ def make_tokenizer(config: ConfigDict, texts: Iterable[str]) -> Tokenizer:
     if block.canonicalise is not None:
         options["canonicalise"] = block.canonicalise
     if block.path is not None:
-        return Tokenizer.load(block.path, **options, add_start=block.add_start)
+        writes = hasattr(model_of(config), "start")  # from a token of the tokenizer
+        add_start = writes if block.add_start is None else block.add_start
+        return Tokenizer.load(block.path, **options, add_start=add_start)
     return Tokenizer.train(texts, vocab_size=block.vocab_size, **options)
 
 

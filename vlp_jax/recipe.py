@@ -211,7 +211,8 @@ def pretraining() -> ConfigDict:
         "train_samples": 20_000,
         "length": 77,
         "canonicalise": not_given(str),
-        "add_start": not_given(bool),  # for decoders, where there is none (GPT-2's)
+        # A start token where there is none (GPT-2's); None: if the model writes texts.
+        "add_start": not_given(bool),
     }
     config.model = block(MODELS, "two_tower")
     kinds = {"image": "vit", "text": "transformer"}

@@ -13,7 +13,7 @@ Then      all of it is tuned, at a small rate:
               --config.initialise.parts="('.',)" --config.trainable="('.',)" \\
               --config.learning_rate.peak=1e-4
 Other     model.decoder.kind: gpt2, bert; with a published GPT-2 as the decoder its
-          tokenizer, tokenizer.path=openai-community/gpt2 and tokenizer.add_start=True
+          tokenizer, tokenizer.path=openai-community/gpt2
 Expected  see docs/systems.md, "Captioner"
 Size      2.3 M parameters, of which 0.4 M train
 """

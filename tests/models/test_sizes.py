@@ -120,6 +120,7 @@ def test_every_text_size_has_an_image_size():
         (sizes.vit, "Tii/16", "did you mean 'Ti'"),
         (sizes.vit, "B", "expected a size and a patch, such as 'B/32'"),
         (sizes.siglip_text, "so400m", "unknown SigLIP text size 'so400m'.*'So400m'"),
+        (sizes.prefix, "base", "unknown size of a prefix decoder 'base'; known: B, H"),
         (sizes.bert, "bas", "unknown BERT size 'bas'.*did you mean 'base'"),
         (sizes.roberta, "mini", "unknown RoBERTa size 'mini'; known: base, large"),
         (sizes.gpt2, "base", "unknown GPT-2 size 'base'; known: large, medium, small"),
