@@ -114,9 +114,20 @@ def test_questions_are_compared_as_pairs_are():
     )
 
 
-def test_a_checkpoint_older_than_questions_goes_on():
+def test_contrasts_are_compared_as_pairs_are():
+    before = resolved(contrasts__train__kind="digit_scenes")
+    assert before["contrasts"]["batch_size"] == 256
+    moved = resolved(
+        contrasts__train__kind="digit_scenes", contrasts__train__root="/elsewhere"
+    )
+    assert changed_settings(before, moved)[1] == []
+    refused = changed_settings(BEFORE, before)[1]
+    assert "contrasts.train.kind: None -> digit_scenes" in refused
+
+
+def test_a_checkpoint_older_than_other_streams_goes_on():
     before = resolved()
-    del before["questions"]
+    del before["questions"], before["contrasts"]
     assert changed_settings(before, resolved()) == ([], [])
 
 

@@ -24,8 +24,13 @@ ASKING = {"questions__train__kind": "digit_scenes"}
         ({**ASKING, "questions__answer_length": 0}, "questions.answer_length is 0"),
         (
             {**ASKING, "data__text_lengths": (16,)},
-            "data.text_lengths cuts captions, and this run reads only questions",
+            "data.text_lengths cuts captions of pairs, and this run reads only quest",
         ),
+        (
+            {"contrasts__train__kind": "digit_scenes", "data__text_lengths": (16,)},
+            "this run reads only contrasts; leave it out",
+        ),
+        ({"contrasts__batch_size": 0}, "contrasts.batch_size is 0; expected at least"),
         ({"data__threads": -1}, "data.threads is -1"),
         ({"data__max_bad_share": 1.5}, "data.max_bad_share is 1.5; expected 0 to 1"),
         ({"checkpoint__keep": 0}, "checkpoint.keep is 0"),
@@ -68,6 +73,7 @@ def test_the_best_step_is_among_those_that_are_evaluated():
 # ---- streams
 
 PAIRS = {"data__train__kind": "digit_scenes"}
+CONTRASTING = {"contrasts__train__kind": "digit_scenes"}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +88,11 @@ PAIRS = {"data__train__kind": "digit_scenes"}
             {"pairs": 256, "questions": 64},
         ),
         ({**PAIRS, "questions__batch_size": 64}, {"pairs": 256}),
+        (CONTRASTING, {"contrasts": 256}),
+        (
+            {**PAIRS, **CONTRASTING, **ASKING, "contrasts__batch_size": 64},
+            {"pairs": 256, "questions": 256, "contrasts": 64},
+        ),
     ],
 )
 def test_the_sizes_of_streams(changed, sizes):
@@ -97,9 +108,9 @@ def test_a_mixture_alone_is_read():
     assert list(settings.stream_sizes(config)) == ["pairs", "questions"]
 
 
-def test_a_config_older_than_questions_reads_pairs():
+def test_a_config_older_than_other_streams_reads_pairs():
     old = ConfigDict(pretraining(**PAIRS).to_dict())
-    del old["questions"]
+    del old["questions"], old["contrasts"]
     assert settings.stream_sizes(old) == {"pairs": 256}
     assert settings.most_classes(pretraining(**PAIRS)) == 0
 
@@ -120,6 +131,8 @@ def test_an_objective_needs_a_stream_that_is_read():
         "objectives.vqa learns from questions, and this run reads only pairs; set "
         "--config.questions.train.kind, or --config.objectives.vqa.weight=0"
     )
+    with pytest.raises(ConfigError, match="pairs; set --config.contrasts.train.kind"):
+        settings.check_streams({"judging": ["contrasts"]}, sizes)
     with pytest.raises(ConfigError, match="only questions; set --config.data.train.k"):
         settings.check_streams({"contrastive": ["pairs"]}, {"questions": 8})
 
@@ -128,6 +141,10 @@ def test_batches_of_all_streams_are_split_evenly():
     config = pretraining(**PAIRS, **ASKING, questions__batch_size=12)
     mesh = jax.make_mesh((8, 1, 1), ("data", "fsdp", "tensor"))
     with pytest.raises(ConfigError, match="^questions.batch_size 12 .*example 16"):
+        settings.check_sizes(config, mesh)
+    config.contrasts.update(batch_size=20)
+    config.contrasts.train.kind, config.questions.batch_size = "digit_scenes", 16
+    with pytest.raises(ConfigError, match="^contrasts.batch_size 20 .*example 16"):
         settings.check_sizes(config, mesh)
     config.update({"batch_size": 4})
     with pytest.raises(ConfigError, match="^batch_size 4 .*for example 8"):

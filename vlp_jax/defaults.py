@@ -15,7 +15,7 @@ from vlp_jax.models import PARTS
 from vlp_jax.objectives import OBJECTIVES
 from vlp_jax.objectives.mixture import Schedule
 from vlp_jax.parallel.mesh import MeshSpec
-from vlp_jax.settings import complete_questions
+from vlp_jax.settings import SECTIONS, complete_streams
 from vlp_jax.training.optimizer import OPTIMIZERS
 from vlp_jax.training.schedules import learning_rate
 from vlp_jax.transfer.initialise import InitialWeights
@@ -31,10 +31,10 @@ def resolved(config: ConfigDict) -> ConfigDict:
     if "objectives" not in config:
         return _resolve_evaluation(config)
     _resolve_evaluation(config.evaluation)
-    for section in (config.data, config.questions):
+    for section in (config[name] for name in SECTIONS.values() if name in config):
         for block in (section.train, *section.mixture.values()):
             _fill(block, SOURCES.get(block.kind))
-    complete_questions(config)
+    complete_streams(config)
     if config.data.crop.scale is not None:
         _fill(config.data.crop, RandomResizedCrop)
     _fill(config.preprocessing, Preprocessing)

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -12,6 +12,7 @@ from vlp_jax import build, recipe
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Source
+from vlp_jax.data.contrasts import ContrastSamples
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.loader import HostBatch, Loader
 from vlp_jax.data.mixture import Mixture
@@ -26,6 +27,11 @@ from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.parallel.sharding import Share
 from vlp_jax.settings import SECTIONS, stream_sizes
 
+SAMPLES: dict[str, Callable[..., Samples]] = {
+    "pairs": PairSamples,
+    "questions": QuestionSamples,
+    "contrasts": ContrastSamples,
+}
 SHARES = ("weight", "repeat")  # of a block: how often it is read, not what it is
 
 
@@ -38,8 +44,7 @@ class Feed:
 
     def __init__(self, config: ConfigDict, stream: str = "pairs"):
         self.stream, self.section = stream, SECTIONS[stream]
-        self.config, self.asked = config.data, config.questions
-        self.chosen = config[self.section]
+        self.config, self.chosen = config.data, config[self.section]
         self.seed = seed_of(config.seed, stream)
         blocks = self._blocks()
         sources = {
@@ -105,12 +110,11 @@ class Feed:
         classes: the answers that are classes, for questions.
         """
         images = build.training_images(self.config, preprocessing)
-        common = self.source, self.order, images
-        if self.stream == "pairs":
-            return PairSamples(*common, tokenizer, self.seed)
-        questions = tokenizer.with_length(self.asked.length or tokenizer.length)
-        answers = tokenizer.with_length(self.asked.answer_length)
-        return QuestionSamples(*common, questions, self.seed, answers, classes)
+        common, more = (self.source, self.order, images), ()
+        if self.stream == "questions":
+            more = tokenizer.with_length(self.chosen.answer_length), classes
+            tokenizer = tokenizer.with_length(self.chosen.length or tokenizer.length)
+        return SAMPLES[self.stream](*common, tokenizer, self.seed, *more)
 
     def batches(
         self, samples: Samples, batch_size: int, share: Share, first_step: int

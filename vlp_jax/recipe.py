@@ -183,6 +183,14 @@ def question_data() -> dict[str, Any]:
     }
 
 
+def contrast_data() -> dict[str, Any]:
+    """Captions that are right or nearly so, beside the pairs or alone; read as `data`.
+
+    Of any source whose examples have `negatives`.
+    """
+    return {"train": mixed(), "mixture": {}, "batch_size": not_given(int)}
+
+
 def checkpoints() -> dict[str, Any]:
     """When a run saves, and which of the steps stay on disk."""
     return {
@@ -204,6 +212,7 @@ def pretraining() -> ConfigDict:
     config.stop_after = not_given(int)  # stop early, schedules unchanged
     config.data = training_data()
     config.questions = question_data()
+    config.contrasts = contrast_data()
     config.preprocessing = keywords({"preprocessing": Preprocessing}, ())
     config.tokenizer = {
         "path": not_given(str),  # hub name or folder; None trains one on the texts
@@ -247,7 +256,7 @@ def pretraining() -> ConfigDict:
     config.evaluation = evaluation()
     config.lock()
     config.evaluation.evaluators.unlock()
-    config.data.mixture.unlock()
-    config.questions.mixture.unlock()
+    for section in (config.data, config.questions, config.contrasts):
+        section.mixture.unlock()
     config.bounds.unlock()
     return config

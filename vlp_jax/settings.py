@@ -12,22 +12,25 @@ from vlp_jax.data.answers import read_classes
 from vlp_jax.parallel.mesh import check_batch_size
 from vlp_jax.training.plan import Plan
 
-SECTIONS = {"pairs": "data", "questions": "questions"}  # of a config, by stream
+SECTIONS = {  # of a config, by stream
+    "pairs": "data",
+    "questions": "questions",
+    "contrasts": "contrasts",
+}
 
 
 def stream_sizes(config: ConfigDict) -> dict[str, int]:
     """{stream: rows of its batches} of what a run reads; pairs where nothing is set."""
-    sizes = {"pairs": config.batch_size}
-    if is_read(config, "questions"):
-        own = config.questions.batch_size
-        sizes["questions"] = config.batch_size if own is None else own
-        if not is_read(config, "pairs"):
-            del sizes["pairs"]
-    return sizes
+    sizes = {}
+    for stream, section in SECTIONS.items():
+        if is_read(config, stream):
+            own = None if stream == "pairs" else config[section].batch_size
+            sizes[stream] = config.batch_size if own is None else own
+    return sizes or {"pairs": config.batch_size}
 
 
 def is_read(config: ConfigDict, stream: str) -> bool:
-    """Whether a run has a source for a stream; a config of old knows only pairs."""
+    """Whether a run has a source for a stream; a config of old knows only some."""
     if SECTIONS[stream] not in config:
         return False
     section = config[SECTIONS[stream]]
@@ -44,13 +47,13 @@ def most_classes(config: ConfigDict) -> int:
     return questions.answer_count
 
 
-def complete_questions(config: ConfigDict) -> None:
-    """Writes out what the questions of a run take from its other settings."""
-    if is_read(config, "questions"):
-        questions = config.questions
-        questions.batch_size = stream_sizes(config)["questions"]
-        if questions.length is None:
-            questions.length = config.tokenizer.length
+def complete_streams(config: ConfigDict) -> None:
+    """Writes out what the streams of a run take from its other settings."""
+    for stream, rows in stream_sizes(config).items():
+        if stream != "pairs":
+            config[SECTIONS[stream]].batch_size = rows
+    if is_read(config, "questions") and config.questions.length is None:
+        config.questions.length = config.tokenizer.length
 
 
 def check_settings(config: ConfigDict) -> None:
@@ -65,7 +68,7 @@ def check_settings(config: ConfigDict) -> None:
     check_range("data.workers", config.data.workers, 0)
     check_range("data.max_bad_share", config.data.max_bad_share, 0, 1)
     check_range("accumulation", config.accumulation, 1)
-    _check_questions(config)
+    _check_streams(config)
     check_range("checkpoint.keep", config.checkpoint.keep, 1)
     check_range("checkpoint.keep_every", config.checkpoint.keep_every, 1)
     if config.checkpoint.keep_best is not None:
@@ -91,17 +94,19 @@ def check_settings(config: ConfigDict) -> None:
     check_range("stop_after", config.stop_after, 1)
 
 
-def _check_questions(config: ConfigDict) -> None:
+def _check_streams(config: ConfigDict) -> None:
     questions, longest = config.questions, config.tokenizer.length
     check_range("questions.batch_size", questions.batch_size, 1)
+    check_range("contrasts.batch_size", config.contrasts.batch_size, 1)
     check_range("questions.answer_count", questions.answer_count, 1)
     if is_read(config, "questions"):
         check_range("questions.length", questions.length, 1, longest)
         check_range("questions.answer_length", questions.answer_length, 1, longest)
-    if config.data.text_lengths is not None and "pairs" not in stream_sizes(config):
+    sizes = stream_sizes(config)
+    if config.data.text_lengths is not None and "pairs" not in sizes:
         raise ConfigError(
-            "data.text_lengths cuts captions, and this run reads only questions; "
-            "leave it out, or set questions.length"
+            "data.text_lengths cuts captions of pairs, and this run reads only "
+            f"{' and '.join(sizes)}; leave it out (questions have questions.length)"
         )
 
 

@@ -11,6 +11,7 @@ from vlp_jax.core.logs import say, size_of
 from vlp_jax.core.types import Source
 from vlp_jax.data.answers import answer_classes, read_classes
 from vlp_jax.data.captions import spread_captions
+from vlp_jax.data.contrasts import spread_contrasts
 from vlp_jax.data.loader import HostBatch, joined
 from vlp_jax.data.questions import count_answers, spread_questions
 from vlp_jax.data.samples import Samples
@@ -21,7 +22,11 @@ from vlp_jax.feed import Feed, no_text, plain_samples
 from vlp_jax.parallel.sharding import process_share
 from vlp_jax.settings import stream_sizes
 
-TEXTS = {"pairs": spread_captions, "questions": spread_questions}  # to train on
+TEXTS = {  # to train a tokenizer on
+    "pairs": spread_captions,
+    "questions": spread_questions,
+    "contrasts": spread_contrasts,
+}
 
 
 class Streams:

@@ -42,6 +42,7 @@ BAD_SAMPLE_CAUSES = (
     "label_unreadable",
     "question_missing",
     "answer_missing",
+    "negative_missing",
 )
 
 

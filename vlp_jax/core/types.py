@@ -1,8 +1,9 @@
 """The contracts between the parts. Everything else meets in build.py.
 
 Batch: {stream: {key: array}}. A stream is one kind of supervision: `pairs` of a
-picture and a caption, `questions` about a picture. Its arrays share their first axis,
-the global batch B of the stream:
+picture and a caption, `questions` about a picture, `contrasts` of a picture and a
+caption that may be wrong. Its arrays share their first axis, the global batch B of the
+stream:
   image          uint8   [B, H, W, 3]  RGB, normalised on the device
   text_tokens    int32   [B, L]        the caption, or the question
   text_mask      bool    [B, L]        True where a token is not padding
@@ -13,6 +14,8 @@ and those of `questions` also
   answer_mask    bool    [B, A]
   answer_labels  int32   [B, 10]       answers that are classes; -1: none
   answer_scores  float32 [B, 10]       how right each of them is, in 0..1
+and those of `contrasts`
+  fits           bool    [B]           whether the caption is right
 """
 
 import dataclasses
@@ -32,6 +35,7 @@ STREAMS = {
         *_OF_ANY_STREAM,
         *("answer_tokens", "answer_mask", "answer_labels", "answer_scores"),
     ),
+    "contrasts": (*_OF_ANY_STREAM, "fits"),
 }
 
 
@@ -57,7 +61,7 @@ class Example:
     """One sample: an encoded image (or a uint8 array [H, W, 3]) and what is true.
 
     caption_weights: how often each caption is drawn in training; (): all alike.
-    negatives: captions that are nearly right, and wrong; negative_kinds: what is wrong
+    negatives: the first caption, nearly right, and wrong; negative_kinds: what is wrong
     with each ('colour'), where the source knows.
     labels: all of its classes, where a picture may have any number; None: not told.
     """

@@ -7,7 +7,7 @@ from unicodedata import category, normalize
 import numpy as np
 
 from vlp_jax.core.errors import BadSample
-from vlp_jax.core.types import Source
+from vlp_jax.core.types import Example, Source
 
 MAX_CAPTION = 10_000  # characters; longer ones are scraped pages, not captions
 CONTROL = ("Cc", "Cs")  # Unicode categories: control characters, lone surrogates
@@ -39,11 +39,18 @@ def usable(texts: Iterable[str], dropped: collections.Counter) -> Iterator[str]:
             dropped[error.cause] += 1
 
 
-def spread_captions(source: Source, samples: int) -> Iterator[str]:
-    """Captions of so many evenly spread examples, without those that cannot be read."""
+def spread_examples(source: Source, samples: int) -> Iterator[Example]:
+    """So many evenly spread examples, without those that cannot be read."""
     count = min(samples, len(source))
     for index in np.linspace(0, len(source) - 1, count).astype(int):
         try:
-            yield from source[int(index)].captions
+            example = source[int(index)]
         except BadSample:
             continue
+        yield example
+
+
+def spread_captions(source: Source, samples: int) -> Iterator[str]:
+    """Captions of so many evenly spread examples."""
+    for example in spread_examples(source, samples):
+        yield from example.captions

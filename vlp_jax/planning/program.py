@@ -122,6 +122,8 @@ class StepProgram:
             "valid": ((), "bool"),
             "sample_id": ((), "int32"),
         }
+        if stream == "contrasts":
+            found["fits"] = ((), "bool")
         if stream == "questions":
             found |= {
                 "answer_tokens": ((asked.answer_length,), "int32"),
@@ -149,7 +151,7 @@ class StepProgram:
     def kept_bytes(self) -> float:
         """Activations that the backward pass asks for, before fusion.
 
-        Those of one pair, and of the questions that belong to it where there are some.
+        Those of one pair, and of the rows of other streams that belong to it.
         """
 
         def residuals(rows: int) -> float:
@@ -166,9 +168,9 @@ class StepProgram:
     def model_flops(self) -> float:
         """FLOP of a pair, forward and backward: three times those of the forward pass.
 
-        With those of the questions that belong to it, where there are some; without
-        what remat computes again and without the loss. A locked tower, which does
-        without a backward pass, is counted like the others.
+        With those of the rows of other streams that belong to it; without what remat
+        computes again and without the loss. A locked tower, which does without a
+        backward pass, is counted like the others.
         """
         forward = jax.make_jaxpr(self._forward)(*self._inputs(self._few_rows))
         return 3 * matmul_flops(forward) / self._few_rows
