@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.end_to_end import tiny_albef
 from tests.learns_questions import Agreement, asking
 from tests.recipes import tiny
 from vlp_jax import build, objectives, recipe
@@ -162,6 +163,23 @@ def test_the_fingerprint_is_that_of_pairs_where_there_are_no_others():
     more = {k: v for k, v in both["parts"].items() if k not in plain["parts"]}
     assert set(more) == {"questions:train", "questions:order"}
     assert plain["parts"].items() < both["parts"].items()
+
+
+def test_contrasts_beside_pairs(both):
+    _, _, tokenizer = both
+    config = tiny_albef.get_config()
+    streams = Streams(config)
+    samples = streams.samples(build.make_preprocessing(config), tokenizer, ())
+    (batch,) = first_batches(streams, samples, 1)
+    found = batch.arrays["contrasts"]
+    assert found["fits"].shape == (8,) and found["image"].shape == (8, 24, 24, 3)
+    source = streams.sources["contrasts"]
+    texts = tokenizer.decode(found["text_tokens"])
+    for index, text, fits in zip(found["sample_id"], texts, found["fits"], strict=True):
+        assert (text == source[int(index)].captions[0]) == fits
+    assert streams.sizes == {"pairs": 16, "contrasts": 8} and streams.classes() == ()
+    assert {"contrasts:train", "contrasts:order"} < set(streams.fingerprint["parts"])
+    assert set(source[199].negatives) < set(streams.texts(64))
 
 
 # ---- answers that are classes

@@ -13,6 +13,7 @@ from configs.scenes import albef
 def get_config():
     config = albef.get_config()
     config.name = "joint_scenes"
+    config.contrasts.train.kind, config.objectives.judging.weight = None, 0.0
     config.questions.train.kind = "digit_scenes"
     config.questions.update(batch_size=128, length=12, answer_count=30)
     config.objectives.answer_classes.weight = 1.0

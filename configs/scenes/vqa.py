@@ -16,11 +16,11 @@ def get_config():
     config.name = "vqa_scenes"
     config.batch_size = 256
     config.steps = 1500
-    config.data.train.kind = None
+    config.data.train.kind = config.contrasts.train.kind = None
     config.questions.train.kind = "digit_scenes"
     config.questions.update(length=12, answer_count=30)
 
-    for name in ("momentum_contrast", "matching", "masked_lm"):
+    for name in ("momentum_contrast", "matching", "masked_lm", "judging"):
         config.objectives[name].weight = 0.0
     config.objectives.answer_classes.weight = 1.0
     config.evaluation = answering_scenes.get_config()

@@ -77,6 +77,7 @@ def test_queue_and_momentum_come_back_bit_for_bit(program, tmp_path):
     assert_same_run(killed, reference, ("model", "ema", "momentum", "training"))
     queue = checkpoint(killed)["training/objectives/momentum_contrast/ids"]
     assert (queue >= 0).all()  # it has been filled, and gone around
+    assert rows(reference)[-1]["judging/loss"] > 0  # of a stream beside the pairs
 
 
 def test_a_finished_run_is_left_as_it_is(program, tiny_run):

@@ -1,6 +1,7 @@
-"""The smallest ALBEF: a queue, a moving average to learn from, three objectives."""
+"""The smallest ALBEF: a queue, a moving average to learn from, two streams."""
 
 from tests.end_to_end import tiny
+from vlp_jax import recipe
 
 
 def get_config():
@@ -16,4 +17,8 @@ def get_config():
     config.objectives.momentum_contrast.update(weight=1.0, queue_size=40, ramp_steps=20)
     config.objectives.matching.weight = 1.0
     config.objectives.masked_lm.update(weight=1.0, soft_share=0.4, ramp_steps=20)
+
+    config.contrasts.train = recipe.mixed("digit_scenes", size=200, canvas=24)
+    config.contrasts.batch_size = 8
+    config.objectives.judging.weight = 1.0
     return config

@@ -17,6 +17,8 @@ ROWS = 4
 def program():
     config = albef.get_config()
     config.objectives.masked_lm.soft_share = 0.4
+    config.contrasts.train.kind = None  # a stream of its own, nothing of it is shared
+    config.objectives.judging.weight = 0.0
     return StepProgram(config, jax.devices()[:1], is_tpu=False)
 
 

@@ -5,6 +5,7 @@ import importlib
 import jax
 import pytest
 
+from tests.end_to_end import tiny_albef
 from tests.learns_questions import Agreement, asking
 from vlp_jax import build, objectives
 from vlp_jax.core.errors import ConfigError
@@ -82,6 +83,21 @@ def test_questions_are_planned_in_proportion(agreement):
     assert program.rows(32, program.shares) == {"pairs": 32, "questions": 24}
     alone = program_of(asking(pairs=False))
     assert alone.rows(40) == {"questions": 40} and alone.stream == "questions"
+
+
+def test_contrasts_are_planned_as_they_are_read():
+    config = tiny_albef.get_config()
+    samples = Streams(config).samples(
+        build.make_preprocessing(config), build.make_tokenizer(config, ["a text"]), ()
+    )
+    program = program_of(config)
+    assert program.rows(16) == {"pairs": 16, "contrasts": 8}
+    row = {key: x for key, x in samples["contrasts"][0].items() if key != "bad"}
+    expected = {key: (x.shape, x.dtype.name) for key, x in row.items()}
+    assert program._row("contrasts") == expected
+    without = tiny_albef.get_config()
+    without.objectives.judging.weight = 0.0
+    assert program.model_flops > 1.1 * program_of(without).model_flops
 
 
 def test_what_a_pair_costs_with_its_questions(agreement):

@@ -4,6 +4,7 @@ from vlp_jax.objectives.alignment import WordPatchAlignment
 from vlp_jax.objectives.answering import AnswerClasses, AnswerText
 from vlp_jax.objectives.captioning import Captioning
 from vlp_jax.objectives.contrastive import Contrastive, NTXent
+from vlp_jax.objectives.judging import Judging
 from vlp_jax.objectives.masked_lm import MaskedLM
 from vlp_jax.objectives.matching import Matching
 from vlp_jax.objectives.momentum_contrast import MomentumContrast
@@ -18,6 +19,7 @@ OBJECTIVES = {
     "binary_nce": BinaryNCE,
     "nt_xent": NTXent,
     "matching": Matching,
+    "judging": Judging,
     "momentum_contrast": MomentumContrast,
     "masked_lm": MaskedLM,
     "captioning": Captioning,
