@@ -7,7 +7,11 @@ picture, as the paper does, or has a scale of likenesses.
 
 from vlp_jax.porting import hf_clip
 from vlp_jax.porting.description import Description, Family, Settings, refuse_unless
-from vlp_jax.porting.hf_text_towers import layers
+from vlp_jax.porting.hf_text_towers import (
+    bert_cross_attention,
+    bert_head,
+    bert_trunk,
+)
 from vlp_jax.porting.weights import (
     LEADING_1,
     LEADING_1_1,
@@ -35,11 +39,8 @@ def rules(model: Settings) -> list[Rule]:
     if model.get("text", {}).get("kind"):
         found += bert("text", "text_encoder", model["text"]["depth"])
     if model.get("decoder", {}).get("kind"):
-        head = "text_decoder.cls.predictions"
         found += bert("decoder", "text_decoder.bert", model["decoder"]["depth"])
-        found += linear("decoder/head/transform", f"{head}.transform.dense")
-        found += norm("decoder/head/norm", f"{head}.transform.LayerNorm")
-        found += rule("decoder/head/bias", f"{head}.bias")
+        found += bert_head("decoder/head", "text_decoder.cls.predictions")
     if model.get("embedding_size"):
         found += linear("image_projection", "vision_proj")
         found += linear("text_projection", "text_proj")
@@ -74,22 +75,8 @@ def vision(depth: int) -> list[Rule]:
 
 def bert(ours: str, theirs: str, depth: int) -> list[Rule]:
     """BlipTextModel: BERT without segments, cross-attention in every layer."""
-    part = f"{theirs}.embeddings"
-    norms = ("attention.output.LayerNorm", "output.LayerNorm")
-    found = [
-        *rule(f"{ours}/token_embedding", f"{part}.word_embeddings.weight"),
-        *rule(f"{ours}/position_embedding", f"{part}.position_embeddings.weight"),
-        *norm(f"{ours}/norm_pre", f"{part}.LayerNorm"),
-        *layers(ours, theirs, depth, "self", norms),
-    ]
-    for i in range(depth):
-        block, layer = f"{ours}/encoder/block_{i}", f"{theirs}.encoder.layer.{i}"
-        cross = f"{layer}.crossattention"
-        for name in ("query", "key", "value"):
-            found += linear(f"{block}/cross_attention/{name}", f"{cross}.self.{name}")
-        found += linear(f"{block}/cross_attention/out", f"{cross}.output.dense")
-        found += norm(f"{block}/norm_cross", f"{cross}.output.LayerNorm")
-    return found
+    names = ours, theirs, depth
+    return [*bert_trunk(*names, types=False), *bert_cross_attention(*names)]
 
 
 def write(description: Description) -> Settings:

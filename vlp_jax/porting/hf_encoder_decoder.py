@@ -6,11 +6,13 @@ from vlp_jax.porting.description import Description, Family, Settings, refuse_un
 from vlp_jax.porting.hf_image_towers import IMAGES, plain_vit_trunk
 from vlp_jax.porting.hf_text_towers import (
     TEXTS,
+    bert_cross_attention,
+    bert_head,
     bert_trunk,
     gpt2_linear,
     gpt2_trunk,
 )
-from vlp_jax.porting.weights import Rule, linear, norm, rule
+from vlp_jax.porting.weights import Rule, linear, norm
 
 MODEL_TYPE = "vision-encoder-decoder"
 CLASS = "VisionEncoderDecoderModel"
@@ -20,18 +22,9 @@ DECODES = {"is_decoder": True, "add_cross_attention": True}
 
 def bert(depth: int) -> list[Rule]:
     """BertLMHeadModel with cross-attention."""
-    found = bert_trunk("decoder", "decoder.bert", depth)
-    for i in range(depth):
-        block = f"decoder/encoder/block_{i}"
-        layer = f"decoder.bert.encoder.layer.{i}.crossattention"
-        for name in ("query", "key", "value"):
-            found += linear(f"{block}/cross_attention/{name}", f"{layer}.self.{name}")
-        found += linear(f"{block}/cross_attention/out", f"{layer}.output.dense")
-        found += norm(f"{block}/norm_cross", f"{layer}.output.LayerNorm")
-    head = "decoder.cls.predictions"
-    found += linear("decoder/head/transform", f"{head}.transform.dense")
-    found += norm("decoder/head/norm", f"{head}.transform.LayerNorm")
-    return found + rule("decoder/head/bias", f"{head}.bias")
+    names = "decoder", "decoder.bert", depth
+    head = bert_head("decoder/head", "decoder.cls.predictions")
+    return [*bert_trunk(*names), *bert_cross_attention(*names), *head]
 
 
 def gpt2(depth: int) -> list[Rule]:

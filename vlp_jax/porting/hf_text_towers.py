@@ -54,10 +54,11 @@ def layers(ours: str, theirs: str, depth: int, attention: str, norms: tuple[str,
     return found
 
 
-def bert_trunk(ours: str, theirs: str, depth: int) -> list[Rule]:
-    """BertModel and RobertaModel without their poolers."""
+def bert_trunk(ours: str, theirs: str, depth: int, types: bool = True) -> list[Rule]:
+    """BertModel and RobertaModel without their poolers; types: of tokens, if any."""
     part = f"{theirs}.embeddings"
-    names = {"token": "word", "position": "position", "type": "token_type"}
+    names = {"token": "word", "position": "position"}
+    names |= {"type": "token_type"} if types else {}
     return [
         *(
             Rule((f"{ours}/{one}_embedding",), f"{part}.{other}_embeddings.weight")
@@ -65,6 +66,28 @@ def bert_trunk(ours: str, theirs: str, depth: int) -> list[Rule]:
         ),
         *norm(f"{ours}/norm_pre", f"{part}.LayerNorm"),
         *layers(ours, theirs, depth, "self", BERT_NORMS),
+    ]
+
+
+def bert_cross_attention(ours: str, theirs: str, depth: int) -> list[Rule]:
+    """Of a BERT that looks at a picture, in every layer."""
+    found = []
+    for i in range(depth):
+        block = f"{ours}/encoder/block_{i}"
+        layer = f"{theirs}.encoder.layer.{i}.crossattention"
+        for name in ("query", "key", "value"):
+            found += linear(f"{block}/cross_attention/{name}", f"{layer}.self.{name}")
+        found += linear(f"{block}/cross_attention/out", f"{layer}.output.dense")
+        found += norm(f"{block}/norm_cross", f"{layer}.output.LayerNorm")
+    return found
+
+
+def bert_head(ours: str, theirs: str) -> list[Rule]:
+    """Scores of tokens, by their embedding."""
+    return [
+        *linear(f"{ours}/transform", f"{theirs}.transform.dense"),
+        *norm(f"{ours}/norm", f"{theirs}.transform.LayerNorm"),
+        *rule(f"{ours}/bias", f"{theirs}.bias"),
     ]
 
 
