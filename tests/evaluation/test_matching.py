@@ -49,9 +49,9 @@ def test_a_model_that_knows(source):
             "accuracy_place",
         )
     }
-    # As many right as wrong ones, captions in turn.
+    # As many right as wrong ones, and in the same words.
     assert [text for number, text in asked if number == 0] == (
-        ["r0", "c0", "s0", "d0", "r0", "p0"]
+        ["r0", "c0", "r0", "d0", "r0", "p0"]
     )
     assert [text for number, text in asked if number == 4] == ["r4", "c4"]
     assert report.details["skipped"] == {"image_missing": 1, "caption_missing": 1}

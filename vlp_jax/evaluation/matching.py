@@ -21,8 +21,9 @@ LIKELY = 0.5  # above it a text is taken to fit
 class Matching:
     """Tells a picture's captions from wrong ones that are nearly right.
 
-    Beside every wrong caption stands a right one of the same picture, its captions in
-    turn: half of the pairs belong together.
+    Beside every wrong caption stands the right one that it was made from, the first of
+    the picture (others may be worded as no wrong one is): half of the pairs belong
+    together.
 
     Args:
       source: examples with captions and `negatives`; others are skipped
@@ -121,9 +122,8 @@ def _pairs(chunk: Chunk) -> Iterator[Pair]:
         zip(chunk.indices, chunk.examples, strict=True)
     ):
         kinds = example.negative_kinds or [""] * len(example.negatives)
-        for n, (wrong, kind) in enumerate(zip(example.negatives, kinds, strict=True)):
-            right = example.captions[n % len(example.captions)]
-            yield Pair(row, index, right, True, kind)
+        for wrong, kind in zip(example.negatives, kinds, strict=True):
+            yield Pair(row, index, example.captions[0], True, kind)
             yield Pair(row, index, wrong, False, kind)
 
 
