@@ -14,7 +14,7 @@ from vlp_jax.evaluation.abilities import ABILITIES, check_ability
     [
         ("matching", {}, "albef, vilt and blip can"),
         ("captioning", {}, "blip, coca, simvlm and captioner can"),
-        ("vqa", {}, "albef, vilt, blip and simvlm can"),
+        ("vqa", {}, "albef, vilt and blip can"),
         ("retrieval", {"rerank": 5}, "albef, vilt and blip can"),
     ],
 )

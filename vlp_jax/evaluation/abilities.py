@@ -8,7 +8,7 @@ ABILITIES = {
     "embed": ("embeds pictures and texts", "two_tower, albef, blip and coca"),
     "match": ("tells whether a text fits a picture", "albef, vilt and blip"),
     "generate": ("writes about pictures", "blip, coca, simvlm and captioner"),
-    "answer": ("answers questions", "albef, vilt, blip and simvlm"),
+    "answer": ("answers questions", "albef, vilt and blip"),
 }
 
 
