@@ -116,7 +116,7 @@ def test_the_shipped_configs():
             "coca_vit_b32",
         )
     } <= set(TRAINING)
-    scenes = ("albef", "blip", "coca", "joint", "simvlm", "vqa")
+    scenes = ("albef", "blip", "coca", "joint", "simvlm", "vilt", "vqa")
     assert {f"configs/scenes/{name}.py" for name in scenes} <= set(TRAINING)
     transfer = {f"configs/transfer/{name}.py" for name in ("lit", "captioner")}
     assert transfer <= set(TRAINING)
