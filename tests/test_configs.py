@@ -163,6 +163,9 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     config = load(Path(name)).get_config()
     if config.data.train.kind == "image_folder":
         config.data.train.root = pictures
+    for block in (config.data, config.questions, config.contrasts):
+        if block.train.kind == "digit_scenes":
+            block.train.size = 400  # all of them are read for answers and tokens
     if config.questions.train.kind == "vqa_v2":
         root = write_questions(tmp_path / "vqa")
         config.questions.train.update(root=root, split="val")

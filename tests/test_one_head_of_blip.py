@@ -33,6 +33,7 @@ def whole(**settings):
     return model, proof.ours(model).outputs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("head", CLASSES)
 def test_it_computes_what_the_whole_computes(head, tmp_path):
     """Also where the whole reads from [ENC], if nothing else reads the same words."""

@@ -52,6 +52,7 @@ def test_a_sample():
     assert all(np.array_equal(found[key], again[key]) for key in found)
 
 
+@pytest.mark.long
 def test_half_are_right_and_wrong_ones_are_drawn_alike():
     found = contrasts(Contrasted(40))
     drawn = Counter()

@@ -52,6 +52,7 @@ def test_classes_and_scores():
     assert other["sample_id"] == questions()[7]["sample_id"]
 
 
+@pytest.mark.long
 def test_answers_are_drawn_as_often_as_people_gave_them():
     found = questions()
     drawn = Counter(text(found[position], "answer") for position in range(4000))

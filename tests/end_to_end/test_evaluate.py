@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.end_to_end.outcomes import assert_refused
-from vlp_jax.evaluation.retrieval import FEW_SCORES
+from vlp_jax.evaluation.rankings import FEW_SCORES
 
 # name: (flags, words of the message), for assert_refused.
 EVALUATE = {

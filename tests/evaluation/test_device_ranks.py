@@ -41,6 +41,19 @@ def assert_ranks_are_numpys(found, given) -> None:
     np.testing.assert_array_equal(found[1], text_retrieval_ranks(*given))
 
 
+def assert_ranks_but_for_near_ties(found, given) -> None:
+    """In float64; scores that float32 cannot tell apart may come in any order."""
+    images, texts, text_image = given
+    scores = texts.astype(np.float64) @ images.T.astype(np.float64)
+    own = text_image[:, None] == np.arange(len(images))
+    for ranks, table, mine in zip(found, (scores, scores.T), (own, own.T), strict=True):
+        ahead = table - np.where(mine, table, -np.inf).max(axis=1, keepdims=True)
+        before = ((ahead > 1e-6) & ~mine).sum(axis=1)
+        near = ((np.abs(ahead) <= 1e-6) & ~mine).sum(axis=1)
+        assert (before <= ranks).all() and (ranks <= before + near).all()
+        assert (near == 0).mean() > 0.9  # there the rank is that one
+
+
 @pytest.mark.parametrize("devices", MESHES)
 @pytest.mark.parametrize(
     ("images", "texts"),
@@ -65,7 +78,7 @@ def test_all_scores_equal_or_below_zero(devices):
 
 
 def test_unit_vectors_of_a_model_on_any_number_of_devices():
-    """To the bit the same on one device and eight, and NumPy's but for near ties."""
+    """The same on one device and on eight, and right but for near ties."""
     rng = np.random.default_rng(5)
     images = rng.normal(size=(300, 64)).astype(np.float32)
     text_image = rng.permutation(np.arange(1500) // 5)
@@ -80,7 +93,7 @@ def test_unit_vectors_of_a_model_on_any_number_of_devices():
     )
     np.testing.assert_array_equal(one[0], eight[0])
     np.testing.assert_array_equal(one[1], eight[1])
-    assert_ranks_are_numpys(one, given)
+    assert_ranks_but_for_near_ties(one, given)
     of_copy = one[0][text_image == 17]
     assert (of_copy >= 1).all() and (one[0] == 0).sum() > 300
 

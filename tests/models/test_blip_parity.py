@@ -123,6 +123,7 @@ def test_captions_are_those_of_hf():
         check(CAPTIONING, gradients, model)
 
 
+@pytest.mark.long
 def test_answers_are_those_of_hf():
     """Question by question: HF's decoder looks at the padding of questions as well.
 

@@ -48,6 +48,7 @@ def theirs(kind, decoding, prompt, **given):
     return np.pad(found, ((0, 0), (0, missing)), constant_values=PADDING)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [BEAMS, GREEDY], ids=["beams", "greedy"])
 @pytest.mark.parametrize("prompt", [(), (5, 9)], ids=["", "prompted"])
 def test_captions(prompt, settings):

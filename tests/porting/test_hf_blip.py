@@ -124,6 +124,7 @@ SPOILT = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spoilt", SPOILT)
 def test_a_model_that_computes_otherwise_is_noticed(folder, model, spoilt):
     change_json(folder / "config.json", **spoilt)
