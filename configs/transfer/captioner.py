@@ -14,7 +14,8 @@ Then      all of it is tuned, at a small rate:
               --config.learning_rate.peak=1e-4
 Other     model.decoder.kind: gpt2, bert; with a published GPT-2 as the decoder its
           tokenizer, tokenizer.path=openai-community/gpt2
-Expected  see docs/systems.md, "Captioner"
+Expected  captions of unseen scenes that are right (`exact`) 0.825, CIDEr 3.52; tuned
+          0.865 and 3.52 (200 scenes, seed 0)
 Size      2.3 M parameters, of which 0.4 M train
 """
 
