@@ -1,5 +1,6 @@
 """From a source to samples a model can eat: what all streams share."""
 
+import abc
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 PROBES = 8  # how many samples are tried in place of a bad one
 
 
-class Samples:
+class Samples(abc.ABC):
     """Random access by position: a picture, decoded and augmented, and its texts.
 
     A stream says in `check` which examples it can use, and in `texts` what it learns
@@ -42,15 +43,15 @@ class Samples:
         self.prepare, self.tokenize, self.seed = prepare, tokenize, seed
         self.bad_names: dict[str, set[str]] = defaultdict(set)
 
+    @abc.abstractmethod
     def check(self, example: Example) -> None:
         """Raises BadSample where the example lacks what the stream is about."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def texts(
         self, example: Example, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         """The arrays of a sample beside image, valid and sample_id."""
-        raise NotImplementedError
 
     def __getitem__(self, position: int) -> dict[str, np.ndarray]:
         index = self.order(position)
