@@ -72,7 +72,8 @@ class Able:
 
     Args:
       pictures: what is known, in order. A picture's only token is its number.
-      match: (number, text) -> probability. generate: (number, settings) -> text.
+      match: (number, text) -> probability. attend: (picture, text, word) -> heat.
+      generate: (number, settings) -> text.
       answer: (number, question, candidates) -> text. embed: as of FakePredictor, of a
         number or a text.
     """
@@ -112,6 +113,9 @@ class Able:
     def match(self, image_tokens, texts):
         numbers = image_tokens[:, 0, 0].astype(int).tolist()
         return np.float32(self._all("match", numbers, texts))
+
+    def attention_map(self, picture, text, word):
+        return self.abilities["attend"](picture, text, word)
 
     def generate(self, pictures, **decoding):
         numbers = self._number(pictures)

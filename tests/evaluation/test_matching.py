@@ -109,16 +109,14 @@ def test_only_a_batch_is_matched_at_a_time(source):
 
 
 def test_where_it_looks_for_the_words_of_right_captions(source):
-    predictor = judge(source, lambda number, text: 1.0)
     looked = []
 
-    def attention_map(picture, text, word):
+    def attend(picture, text, word):
         looked.append((int(picture[0, 0, 0]), text, word))
-        return np.eye(2)
+        return np.eye(2, dtype=np.float32)
 
-    predictor.attention_map = attention_map
     source.examples = (sample(0, ["A red seven above the blue two."], ["no"]),)
-    predictor.numbers = {plain(0).tobytes(): 0}
+    predictor = Able([plain(0)], match=lambda number, text: 1.0, attend=attend)
     shown = Matching(source, attention=3).run(predictor).details["attention"]
     assert [x["word"] for x in shown[0]["words"]] == [
         "red",
@@ -128,7 +126,7 @@ def test_where_it_looks_for_the_words_of_right_captions(source):
         "two",
     ]
     assert looked[0] == (0, "A red seven above the blue two.", "red")
-    assert shown[0]["words"][0]["heat"].dtype == np.float32
+    assert shown[0]["words"][0]["heat"].tolist() == [[1, 0], [0, 1]]
 
 
 def test_settings_are_checked(source):

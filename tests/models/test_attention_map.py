@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.models import tiny_writer
+from tests.models import tiny_writer, vilt_pair
 from tests.parallel.tiny_clip import tiny_init, tiny_model
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
@@ -114,6 +114,16 @@ def test_the_map_of_a_word_is_that_of_its_tokens(predictor, of_albef):
     np.testing.assert_allclose(whole, np.mean(words, axis=0), atol=1e-6)
     other = predictor.attention_map(PICTURE, TEXT, layer=2)
     assert np.abs(other - whole).max() > 1e-3 * whole.max()
+
+
+def test_who_has_a_map(predictor):
+    assert predictor.can("match") and predictor.can("attend")
+    kind, mesh = "ViltForImageAndTextRetrieval", MeshSpec().make()
+    model, params = vilt_pair.our_model(kind), vilt_pair.params(kind)
+    one_stream = ModelPredictor(
+        model, {"params": params}, np.asarray, TOKENIZER, mesh, 8
+    )
+    assert one_stream.can("match") and not one_stream.can("attend")
 
 
 def test_what_has_no_map(predictor):

@@ -184,7 +184,7 @@ def test_a_model_says_what_it_cannot_do(alone, chooser):
     assert [alone.can(name) for name in abilities] == [False, True, True, True]
     assert [chooser.can(name) for name in abilities] == [False, True, False, True]
     unanswered = ModelPredictor(
-        chooser.model, {}, np.asarray, tokenize, chooser.mesh, 8
+        chooser.model, chooser.variables, np.asarray, tokenize, chooser.mesh, 8
     )
     assert not unanswered.can("answer")  # it was told no classes
     with pytest.raises(ConfigError, match="TinyWriter cannot embed: it has no"):

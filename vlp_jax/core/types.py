@@ -172,6 +172,8 @@ class Predictor(Protocol):
                   L2-normalised float32 [n, E]
       'match'     match: tokens [n, N, W] of image_tokens and n strings -> float32 [n],
                   the probability that they belong together
+      'attend'    attention_map: a picture, a text, a word of it -> float32 [h, w], what
+                  in the picture speaks for the word
       'generate'  generate: n pictures -> n captions; beams, length and the other
                   settings of models/decoding.py, and a prompt
       'answer'    answer: n pictures and n questions -> n answers, one of `candidates`
@@ -191,6 +193,10 @@ class Predictor(Protocol):
     def image_tokens(self, pictures: np.ndarray) -> np.ndarray: ...
 
     def match(self, image_tokens: np.ndarray, texts: Sequence[str]) -> np.ndarray: ...
+
+    def attention_map(
+        self, picture: np.ndarray, text: str, word: str
+    ) -> np.ndarray: ...
 
     def generate(self, pictures: np.ndarray, **decoding: Any) -> list[str]: ...
 

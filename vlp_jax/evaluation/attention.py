@@ -26,14 +26,11 @@ def word_maps(
 ) -> list[dict[str, Any]]:
     """[{word, heat float32 [h, w]}] of the words of a caption that a picture may show.
 
-    Empty where the model has no `attention_map` (picture, text, word) -> heat.
+    Of a model that can 'attend'.
     """
-    draw: Any = getattr(predictor, "attention_map", None)
-    if draw is None:
-        return []
     words = [w for w in caption_tokens(text) if w.isalpha() and w not in SHOWN_NOWHERE]
     return [
-        {"word": word, "heat": np.asarray(draw(picture, text, word), np.float32)}
+        {"word": word, "heat": predictor.attention_map(picture, text, word)}
         for word in dict.fromkeys(words)
     ]
 

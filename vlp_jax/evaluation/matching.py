@@ -93,7 +93,7 @@ class Matching:
         self, predictor: Predictor, reader: Reader, pairs: "list[Pair]"
     ) -> list[dict[str, Any]]:
         """Right captions spread over the source, with the heat of their words."""
-        if not hasattr(predictor, "attention_map"):
+        if not predictor.can("attend"):
             return []
         first: dict[int, Pair] = {}
         for pair in pairs:

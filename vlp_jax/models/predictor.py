@@ -19,7 +19,13 @@ from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import lookup, suggestion
 from vlp_jax.core.types import PyTree
 from vlp_jax.models.abilities import LACKING, abilities, writes_answers
-from vlp_jax.models.attention_map import as_grid, layer_at, places, relevance
+from vlp_jax.models.attention_map import (
+    as_grid,
+    cross_attentions,
+    layer_at,
+    places,
+    relevance,
+)
 from vlp_jax.models.outputs import inference
 from vlp_jax.models.writer import QUESTION, Writer
 from vlp_jax.parallel.mesh import batch_devices
@@ -95,8 +101,10 @@ class ModelPredictor:
         return other
 
     def can(self, name: str) -> bool:
-        """Whether the model can 'embed', 'match', 'generate' or 'answer'."""
-        return lookup(abilities(self.model, self.answers), name, "ability of a model")
+        """Whether the model can 'embed', 'match', 'attend', 'generate' or 'answer'."""
+        able = abilities(self.model, self.answers)
+        able["attend"] = able["match"] and bool(cross_attentions(self.variables))
+        return lookup(able, name, "ability of a model")
 
     def _check(self, name: str) -> None:
         if not self.can(name):
