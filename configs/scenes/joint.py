@@ -2,6 +2,7 @@
 
 Paper     see configs/pretrain/joint_mlm_itm_vqa.py, its full size
 Data      digit scenes: captions and questions, each with a batch of its own
+Start     the quickstart's image tower (bash launch/quickstart.sh), as albef.py has it
 Command   python -m vlp_jax.train --config=configs/scenes/joint.py --workdir=runs/joint
           python -m vlp_jax.evaluate --checkpoint=runs/joint --output=runs/joint/eval
 """

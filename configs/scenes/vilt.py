@@ -5,6 +5,8 @@ Data      digit scenes: captions, and beside them some that are nearly right (as
           configs/scenes/albef.py; the paper has other pictures as negatives alone)
 Command   python -m vlp_jax.train --config=configs/scenes/vilt.py --workdir=runs/vilt
           python -m vlp_jax.evaluate --checkpoint=runs/vilt --output=runs/vilt/eval
+Expected  matching 0.73 (colour 0.98, size 0.94; digit 0.51, relation 0.50: chance) of
+          500 scenes, seed 0
 """
 
 from configs import quickstart
@@ -17,7 +19,7 @@ def get_config():
     config.batch_size = 128
     config.steps = 1500
     config.tokenizer.length = 28
-    config.contrasts.train.kind = "digit_scenes"
+    config.contrasts.train.update(kind="digit_scenes", digit_counts=(2, 3))
     config.contrasts.batch_size = 64
 
     config.model.update(kind="vilt", embedding_size=None)
@@ -26,7 +28,7 @@ def get_config():
     del config.bounds.logit_scale
 
     config.objectives.contrastive.weight = 0.0
-    config.objectives.masked_lm.update(weight=1.0, whole_word=True)
+    config.objectives.masked_lm.update(weight=1.0, whole_word=True, share=0.5)
     config.objectives.matching.update(weight=1.0, negatives="random")
     config.objectives.word_patch_alignment.weight = 0.1
     config.objectives.judging.weight = 1.0

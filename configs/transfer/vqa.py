@@ -21,7 +21,7 @@ def get_config():
     config.data.train.kind = config.contrasts.train.kind = None
     config.questions.train.kind = "digit_scenes"
     config.questions.update(length=20, answer_count=30)
-    config.initialise.checkpoint = "runs/albef"
+    config.initialise.update(checkpoint="runs/albef", parts=None)
 
     for name in ("momentum_contrast", "matching", "masked_lm", "judging"):
         config.objectives[name].weight = 0.0
