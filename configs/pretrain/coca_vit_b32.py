@@ -8,6 +8,9 @@ Command   python -m vlp_jax.train --config=configs/pretrain/coca_vit_b32.py \\
               --workdir=runs/coca_b32 --config.data.train.root=DIR \\
               --config.data.train.captions=captions.tsv
 Size      253.6 M parameters
+Memory    the batch fits 256 chips of v5e in micro-batches (docs/scaling.md):
+          --config.accumulation=8 --config.model.image.remat=dots
+          --config.model.text.remat=dots --config.model.fusion.remat=dots
 Other     coca_ViT-L-14: model.image.size=L/14, model.text.size=L, model.fusion.size=L,
           model.embedding_size=768, tokenizer.path=openai/clip-vit-large-patch14
           captions alone, as fine-tuned on COCO: objectives.contrastive.weight=0,
