@@ -3,9 +3,10 @@
 python -m benchmarks.parts        ALBEF on digit scenes; all parts, their sum, the step
 
 A part is an output of the model by itself, forward and backward, or forward alone under
-the moving average; beside them stand the draw of the negatives and the update. What
-every objective needs is computed once a step, so that a step takes no longer than the
-sum. tests/planning/test_no_output_twice.py counts the same in FLOP, exactly.
+the moving average; beside them stand the draw of the negatives and the update. The
+losses are in the step alone. What every objective needs is computed once a step, so
+that a step takes no longer than the sum. tests/planning/test_no_output_twice.py counts
+the same in FLOP, exactly.
 """
 
 import argparse
@@ -18,12 +19,14 @@ import optax
 
 from configs.scenes import albef
 from vlp_jax.core.types import Batch
-from vlp_jax.models.outputs import inference
+from vlp_jax.models.outputs import inference, inputs_of, method_of
 from vlp_jax.planning.program import StepProgram
 from vlp_jax.training.optimizer import moving_average
 from vlp_jax.training.state import averaged, variables_of
 
 GOAL = 1.1
+EMBEDDINGS = "image_embedding", "text_embedding"
+NEGATIVE = "image_tokens", "text_states", "text_mask"  # as large as the pair's own
 
 
 def random_batch(program: StepProgram, rows: int) -> Batch:
@@ -51,7 +54,9 @@ def trained(function):
     gradient = jax.grad(total, (0, 1))
 
     def run(variables, arrays):
-        floats = {k: x for k, x in arrays.items() if jnp.issubdtype(x.dtype, "float32")}
+        floats = {
+            k: x for k, x in arrays.items() if jnp.isdtype(x.dtype, "real floating")
+        }
         others = {k: x for k, x in arrays.items() if k not in floats}
         return gradient(variables["params"], floats, others)
 
@@ -59,60 +64,39 @@ def trained(function):
 
 
 def parts_of(learner, state, batch) -> dict:
-    """{name: (function, arguments)} of everything that a step of ALBEF computes."""
+    """{name: (function, arguments)} of what a step of ALBEF computes but its losses."""
     model, variables = learner.model, variables_of(state)
     found = {}
 
-    def output(name, stream="", **arrays):
-        """Adds an output of these arrays, and returns it."""
+    def output(name, known, label=""):
+        """Adds an output of what is known, and makes it known."""
+        arrays = {k: known[k] for k in inputs_of(method_of(model, name))}
         function = inference(model, name)
-        found[f"{name} {stream}".strip()] = trained(function), (variables, arrays)
-        return jax.jit(function)(variables, **arrays)
+        found[label or name] = trained(function), (variables, arrays)
+        known[name] = jax.jit(function)(variables, **arrays)
 
-    pairs, contrasts = batch["pairs"], batch["contrasts"]
-    text = {k: pairs[k] for k in ("text_tokens", "text_mask")}
-    tokens = output("image_tokens", image=pairs["image"])
-    states = output("text_states", **text)
-    embeddings = {
-        "image_embedding": output("image_embedding", image_tokens=tokens),
-        "text_embedding": output("text_embedding", text_states=states),
-    }
-    mask = pairs["text_mask"]
-    output(
-        "matching_logits",
-        image_tokens=tokens,
-        text_states=states,
-        text_mask=mask,
-        negative_image_tokens=tokens,
-        negative_text_states=states,
-        negative_text_mask=mask,
-    )
-    output(
-        "masked_lm_logits",
-        masked_tokens=pairs["text_tokens"],
-        image_tokens=tokens,
-        text_mask=mask,
-    )
-    tokens = output("image_tokens", "of contrasts", image=contrasts["image"])
-    text = {k: contrasts[k] for k in ("text_tokens", "text_mask")}
-    output("match", "of contrasts", image_tokens=tokens, **text)
+    pairs, contrasts = batch["pairs"], dict(batch["contrasts"])
+    known = pairs | {"masked_tokens": pairs["text_tokens"]}
+    for name in ("image_tokens", "text_states", *EMBEDDINGS):
+        output(name, known)
+    known |= {f"negative_{name}": known[name] for name in NEGATIVE}
+    for name in ("matching_logits", "masked_lm_logits"):
+        output(name, known)
+    for name in ("image_tokens", "match"):
+        output(name, contrasts, f"{name} of contrasts")
 
     def average(variables, pairs):
         arrays = {k: pairs[k] for k in ("image", "text_tokens", "text_mask")}
-        return [inference(model, name)(variables, **arrays) for name in embeddings]
+        return [inference(model, name)(variables, **arrays) for name in EMBEDDINGS]
 
     found["embeddings of the average"] = (
         average,
         (variables_of(state, "momentum"), pairs),
     )
     draw = learner.objective.derived["negative_index"]
-    given = embeddings | {
-        "logit_scale": variables["params"]["logit_scale"],
-        "valid": pairs["valid"],
-        "sample_id": pairs["sample_id"],
-        "key": jax.random.key(0),
-    }
-    found["negatives"] = (lambda given: draw(**given)), (given,)
+    known["logit_scale"] = variables["params"]["logit_scale"]
+    given = {k: known[k] for k in inputs_of(draw)}, jax.random.key(0)
+    found["negatives"] = (lambda given, key: draw(**given, key=key)), given
 
     def update(state, gradients):
         changes, opt_state = optax.with_extra_args_support(learner.optimizer).update(

@@ -70,6 +70,19 @@ def test_a_config_has_the_settings_of_the_command_line(run):
     assert (found[0].batch_size, found[0].seed) == (8, 3)
 
 
+def test_none_leaves_a_setting_open(run):
+    words = "evaluation.every", "model.text.kind", "initialise.parts", "tokenizer.path"
+    main = functools.partial(cli.get_config, "objectives", QUICKSTART)
+    found = []
+    flags_given = [f"--config.{word}=None" for word in words]
+    code = run(lambda: found.append(main()), f"--config={QUICKSTART}", *flags_given)
+    assert code == 0
+    for word in words:
+        *path, key = word.split(".")
+        block = functools.reduce(lambda block, part: block[part], path, found[0])
+        assert block[key] is None
+
+
 def test_the_file_of_a_config_is_known(run):
     files = []
     assert run(lambda: files.append(cli.config_file()), f"--config={QUICKSTART}") == 0
@@ -104,6 +117,19 @@ def test_without_a_config_there_is_none(run):
         (
             (f"--config={QUICKSTART}", "--config.seed=1", "--config.batch_size=many"),
             "(in --config.batch_size=many; --help_config lists all)",
+        ),
+        (
+            (f"--config={QUICKSTART}", "--config.batch_size=None"),
+            "flag --config.batch_size=None: it needs a value, as int (in "
+            "--config.batch_size=None; --help_config lists all)",
+        ),
+        (
+            (f"--config={QUICKSTART}", "--config.evaluation.evry=None"),
+            "(in --config.evaluation.evry=None; --help_config lists all)",
+        ),
+        (
+            ("--config.steps=None",),
+            "--config.steps changes a setting of a file; give --config=FILE.py",
         ),
         (
             ("--config.steps=3",),

@@ -30,7 +30,10 @@ flags.disclaim_key_flags()  # those defined here belong to the program, as --hel
 
 
 def define_config(help_text: str, flag: str = "config") -> None:
-    """--config=FILE.py with --config.path.to.key=value, and --help_config."""
+    """--config=FILE.py with --config.path.to.key=value, and --help_config.
+
+    The value None leaves a setting open, as if the file did not give it.
+    """
     config_flags.DEFINE_config_file(flag, None, help_text)
     flags.DEFINE_bool(
         f"help_{flag}", False, f"Print every setting of --{flag} and exit."
@@ -125,7 +128,8 @@ def _parse(argv: list[str]) -> list[str]:
         print(_help())
         sys.exit(0)
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS([word for word in argv if not _left_open(word)])
+        _leave_open([word for word in argv if _left_open(word)])
     except flags.UnrecognizedFlagError as error:
         _fail(_explain_unknown(error), CONFIG_WRONG)
     except Exception as error:  # whatever a recipe raises comes out here
@@ -135,6 +139,27 @@ def _parse(argv: list[str]) -> list[str]:
             f"unexpected argument {rest[1]!r}; settings are --flag=value", CONFIG_WRONG
         )
     return rest
+
+
+def _left_open(word: str) -> bool:
+    """Whether this is --config.path.to.key=None."""
+    return word.startswith(f"--{_config_flag()}.") and word.endswith("=None")
+
+
+def _leave_open(words: list[str]) -> None:
+    """What ml_collections has no value for: it would read the text 'None'."""
+    for word in words:
+        name = word.removeprefix("--").removesuffix("=None")
+        flag, *path, key = name.split(".")
+        block = flags.FLAGS[flag].value if flag in flags.FLAGS else None
+        if block is None:
+            raise flags.UnrecognizedFlagError(name)
+        for part in path:
+            block = block[part]
+        kind = type(block[key]).__name__
+        block[key] = None
+        if block.get_type(key) is type(None):  # it is no placeholder
+            raise flags.Error(f"flag --{name}=None: it needs a value, as {kind}")
 
 
 def _help() -> str:

@@ -12,7 +12,8 @@ Start     the quickstart's image tower, as the paper starts from DeiT
 Command   bash launch/quickstart.sh    # trains that tower, in runs/quickstart
           python -m vlp_jax.train --config=configs/scenes/albef.py --workdir=runs/albef
           python -m vlp_jax.evaluate --checkpoint=runs/albef --output=runs/albef/eval
-Other     from random weights, with more steps: --config.initialise.checkpoint=None
+Other     from random weights, with more steps: --config.initialise.checkpoint=None \\
+              --config.initialise.parts=None --config.steps=2700
 Expected  matching 0.84 (digit 0.92, colour and size 0.96, relation 0.50, that is
           chance), image and text retrieval recall@1 0.97 (500 scenes, seed 0)
 """
