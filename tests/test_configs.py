@@ -17,6 +17,7 @@ from vlp_jax.core import trees
 from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.sources.sugar_crepe import SPLITS
+from vlp_jax.settings import SECTIONS
 from vlp_jax.suites import expanded
 from vlp_jax.training.state import variables_of
 
@@ -163,11 +164,11 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     config = load(Path(name)).get_config()
     if config.data.train.kind == "image_folder":
         config.data.train.root = pictures
-    for block in (config.data, config.questions, config.contrasts):
+    for block in (config[section] for section in SECTIONS.values()):
         if block.train.kind == "digit_scenes":
             block.train.size = 400  # all of them are read for answers and tokens
     if config.initialise.parts is None:  # the tokenizer is that of the other run
-        config.initialise.checkpoint = None
+        config.initialise.checkpoint = config.prompts.start = None
     if config.questions.train.kind == "vqa_v2":
         root = write_questions(tmp_path / "vqa")
         config.questions.train.update(root=root, split="val")

@@ -21,6 +21,7 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import Report
 from vlp_jax.data.questions import count_answers
 from vlp_jax.runs import TrainingRun
+from vlp_jax.starting import Start
 from vlp_jax.trained import ANSWER_HEAD, load_checkpoint, saved_answers
 from vlp_jax.training.state import variables_of
 
@@ -187,7 +188,11 @@ def test_classes_come_with_the_head_that_tells_them_apart(
     (folder / "description").mkdir(parents=True)
     (folder / "description" / "answers.json").write_text('["no", "yes"]')
     brings = {ANSWER_HEAD: comes}.get
-    initial = SimpleNamespace(brings=lambda name: brings(name, False), folder=folder)
+    initial = SimpleNamespace(
+        asks=lambda name: True, brings=lambda name: brings(name, False), folder=folder
+    )
+    monkeypatch.setattr(Start, "model", None)
+    monkeypatch.setattr(Start, "weights", initial)
     monkeypatch.setattr(build, "make_initial_weights", lambda config: initial)
     run = TrainingRun(asking(), tmp_path / "run")
     assert len(run.answers) == (2 if comes else 22)

@@ -116,7 +116,8 @@ def described(capsys, initial, config, **lists) -> list[str]:
     """The lines that say what is taken, one blank after the other made one."""
     empty = {name: [] for name in ("loaded", "missing", "unexpected", "wrong_shape")}
     found = Match(**{"resized": {}, **empty, **lists})
-    trained.describe_initial(initial, found, defaults.resolved(config))
+    there = trained.checkpoint_config(initial.folder)
+    trained.describe_initial(initial, found, defaults.resolved(config), there)
     return [
         re.sub(r"\s+", " ", x).strip() for x in capsys.readouterr().out.splitlines()
     ]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from vlp_jax.adapting import class_names_of, make_class_prompts
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.lookup import call, lookup, parameters_of
@@ -30,6 +31,7 @@ from vlp_jax.objectives.mixture import Mixture, Schedule
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.transfer.freezing import check_statistics, trainable
 from vlp_jax.transfer.initialise import InitialWeights
+from vlp_jax.transfer.layer_decay import rate_factors
 
 
 def keywords(block: ConfigDict, *leave_out: str) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def make_model(
         "image_mean": preprocessing.mean,
         "image_std": preprocessing.std,
         "answers": answers,
+        "classes": len(class_names_of(config)),
     }
     builder = model_of(config)
     given["vocab_size"] += getattr(builder, "own_tokens", 0)
@@ -163,6 +166,8 @@ def make_objective(
             continue
         if "word_borders" in parameters_of(builder):  # they take a while to make
             given["word_borders"] = tokenizer.word_borders
+        if "class_prompts" in parameters_of(builder):
+            given["class_prompts"] = make_class_prompts(config, tokenizer)
         objectives[name] = call(builder, keywords(block, "weight"), what, **given)
         schedule = call(Schedule, keywords(block.schedule), f"{what}.schedule")
         if schedule != Schedule():
@@ -263,6 +268,14 @@ def make_trainable(config: ConfigDict, init: Callable) -> Callable | None:
     if not config.model.image.frozen_statistics:
         check_statistics(trains, paths, trees.flatten(trees.union({"": {}, **shapes})))
     return trains
+
+
+def make_rate_factor(config: ConfigDict, init: Callable) -> Callable | None:
+    """Parameter path -> factor of its learning rate; None: all learn at one rate."""
+    if config.layer_decay is None:
+        return None
+    shapes = jax.eval_shape(init, jax.random.key(0))["params"]
+    return rate_factors(config.layer_decay, trees.flatten(shapes))
 
 
 def make_initial_weights(config: ConfigDict) -> InitialWeights | None:

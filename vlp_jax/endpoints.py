@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from vlp_jax import trained
+from vlp_jax.adapting import merged_config
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.imported import write_imported
 from vlp_jax.checkpoint.steps import read_checkpoint
@@ -30,6 +31,7 @@ from vlp_jax.portable import (
     OTHER_VOCABULARY,
     Portable,
     from_settings,
+    merged_parameters,
     read_parameters,
 )
 from vlp_jax.porting import big_vision, hf, hub, open_clip, programs
@@ -108,11 +110,12 @@ def _read_vlp(path: str, weights: str) -> Portable:
     def read(folder: Path) -> Portable:
         check_kept(folder, weights)
         config = trained.for_any_machine(trained.checkpoint_config(folder))
+        tokenizer = trained.saved_tokenizer(folder, config)
         return Portable(
             config.name or "vlp_jax",
-            config,
-            trained.saved_tokenizer(folder, config),
-            read_parameters(folder, weights),
+            merged_config(config),
+            tokenizer,
+            merged_parameters(config, tokenizer, read_parameters(folder, weights)),
             description.read_json(folder, trained.PROGRESS)["step"],
             trained.answers_of(folder),
         )

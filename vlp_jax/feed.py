@@ -14,6 +14,7 @@ from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Source
 from vlp_jax.data.contrasts import ContrastSamples
 from vlp_jax.data.fingerprint import digest
+from vlp_jax.data.labels import FewShots, LabelledPictures, LabelledTexts
 from vlp_jax.data.loader import HostBatch, Loader
 from vlp_jax.data.mixture import Mixture
 from vlp_jax.data.order import BlockOrder, MixedOrder, Order
@@ -31,6 +32,8 @@ SAMPLES: dict[str, Callable[..., Samples]] = {
     "pairs": PairSamples,
     "questions": QuestionSamples,
     "contrasts": ContrastSamples,
+    "labels": LabelledPictures,
+    "texts": LabelledTexts,
 }
 SHARES = ("weight", "repeat")  # of a block: how often it is read, not what it is
 
@@ -45,7 +48,7 @@ class Feed:
     def __init__(self, config: ConfigDict, stream: str = "pairs"):
         self.stream, self.section = stream, SECTIONS[stream]
         self.config, self.chosen = config.data, config[self.section]
-        self.seed = seed_of(config.seed, stream)
+        self.config_seed, self.seed = config.seed, seed_of(config.seed, stream)
         blocks = self._blocks()
         sources = {
             name: build.pick(SOURCES, _without_shares(block), where)
@@ -53,12 +56,22 @@ class Feed:
         }
         shares = {name: _share(where, block) for where, name, block in blocks}
         if len(sources) == 1:
-            self.source: Source = next(iter(sources.values()))
+            self.source: Source = self._few(next(iter(sources.values())))
             self.order = order_of(self.source, self.config, self.seed)
             self.pass_size = round(len(self.source) * (_only(shares)[1] or 1))
             return
+        if self.chosen.get("shots") is not None:
+            raise ConfigError(
+                f"{self.section}.shots takes its examples from one source; leave out "
+                f"{self.section}.mixture"
+            )
         self.source = Mixture(sources)
         self._mix(sources, shares)
+
+    def _few(self, source: Source) -> Source:
+        """The source, or so many of its examples a class where that is wanted."""
+        shots = self.chosen.get("shots")
+        return source if shots is None else FewShots(source, shots, self.config_seed)
 
     def _blocks(self) -> list[tuple[str, str, ConfigDict]]:
         """(where it is set, its name, its settings) of every source."""

@@ -11,7 +11,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from vlp_jax import build
+from vlp_jax.adapting import make_adapters
 from vlp_jax.core.lookup import call
+from vlp_jax.core.types import ComputeOutputs
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.models.outputs import compute_outputs
@@ -60,14 +62,20 @@ class Learner:
         self.objective = build.make_objective(config, mesh, tokenizer)
         self.bounds = build.make_bounds(config)
         self.model = build.make_model(config, preprocessing, tokenizer, answers)
-        self.optimizer = build.pick(
-            OPTIMIZERS, config.optimizer, "optimizer", learning_rate=self.learning_rate
-        )
         self._init = build.init_function(
             self.model, preprocessing.image_size, tokenizer.length
         )
         build.check_needs(config, self.objective, self.model, self._init)
+        self.adapters = make_adapters(config, tokenizer)
+        self._init = self.adapters.extended(self._init)
         self.trains = build.make_trainable(config, self._init)
+        self.optimizer = build.pick(
+            OPTIMIZERS,
+            config.optimizer,
+            "optimizer",
+            learning_rate=self.learning_rate,
+            rate_factor=build.make_rate_factor(config, self._init),
+        )
         # Of the averages that the state keeps; an objective may ask for the second.
         kept = {
             "ema": config.ema_decay is not None,
@@ -77,7 +85,7 @@ class Learner:
 
     def _make(self, values: Mapping[str, jax.Array] | tuple = ()) -> TrainState:
         return make_state(
-            with_values(self._init, dict(values)),
+            self.adapters.begun(with_values(self._init, dict(values))),
             self.optimizer,
             self.objective.initial_state(),
             self.decays,
@@ -93,13 +101,19 @@ class Learner:
         """A state in its shards; `values`: by path, parameters not to initialise."""
         return create_sharded(self._make, self.mesh, self.layout, (values,))
 
+    def compute(self) -> ComputeOutputs:
+        """What turns the objective's needs into arrays."""
+        return self.adapters.computing(
+            compute_outputs(self.model, self.objective.derived)
+        )
+
     def update(self, state: TrainState) -> Callable:
         """The jitted step for states placed as `state` is (shapes will do).
 
         Called and lowered under `jax.set_mesh(mesh)`.
         """
         compute = accumulated(
-            compute_outputs(self.model, self.objective.derived),
+            self.compute(),
             self.config.accumulation,
             batch_devices(self.mesh),
         )

@@ -12,6 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vlp_jax import build, defaults, recipe
+from vlp_jax.adapting import make_adapters
 from vlp_jax.checkpoint.storage import restore_parameters, saved_parameters
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
@@ -130,6 +131,17 @@ def from_settings(
     )
     found.check()
     return found
+
+
+def merged_parameters(
+    config: ConfigDict, tokenizer: Tokenizer, parameters: Arrays
+) -> Arrays:
+    """Those of a model without adapters: what a run learned beside is added to them."""
+    adapters = make_adapters(config, tokenizer)
+    if not adapters:
+        return parameters
+    found = adapters.merged({"params": trees.unflatten(parameters)})
+    return {k: np.asarray(x) for k, x in trees.flatten(found["params"]).items()}
 
 
 def read_parameters(folder: Path, weights: str) -> Arrays:

@@ -6,15 +6,12 @@ tables; what is left None keeps the builder's own default, and a keyword that is
 but that the chosen kind lacks is an error. No default stands in two places.
 """
 
-import types
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder as not_given
 
-from vlp_jax.core.lookup import parameters_of
 from vlp_jax.data.sources import SOURCES
 from vlp_jax.data.transforms.crop import RandomResizedCrop
 from vlp_jax.data.transforms.image import Preprocessing
@@ -22,54 +19,13 @@ from vlp_jax.evaluation import EVALUATORS
 from vlp_jax.models import MODELS, PARTS
 from vlp_jax.objectives import OBJECTIVES
 from vlp_jax.objectives.mixture import Schedule
+from vlp_jax.open_settings import keywords
 from vlp_jax.parallel.mesh import MeshSpec
+from vlp_jax.settings import SECTIONS
 from vlp_jax.training.optimizer import OPTIMIZERS
 from vlp_jax.training.schedules import learning_rate
 from vlp_jax.transfer.initialise import InitialWeights
-
-# What build.py hands to the builders: not the user's to set.
-GIVEN = (
-    "mesh",
-    "source",
-    "train",
-    *PARTS,
-    "image_mean",
-    "image_std",
-    "answers",
-    "embedding_width",
-    "vocab_size",
-    "length",
-    "bos_id",
-    "eos_id",
-    "pad_id",
-    "mask_id",
-    "word_borders",
-    "learning_rate",
-    "total_steps",
-)
-
-
-def _type_of(annotation: Any) -> type:
-    """The plain type that the command line should parse for an annotation."""
-    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    options = typing.get_args(annotation) if union else (annotation,)
-    origins = [typing.get_origin(option) or option for option in options]
-    if str in origins and Sequence in origins:
-        return object  # a name, or several in Python's notation
-    if tuple in origins or Sequence in origins:
-        return tuple
-    return next((o for o in origins if o in (bool, int, float, str)), str)
-
-
-def keywords(builders: Mapping[str, Callable], hidden: tuple[str, ...] = GIVEN):
-    """The keywords of all kinds in a table, none of them given."""
-    found: dict[str, type] = {}
-    for builder in builders.values():
-        for name, parameter in parameters_of(builder).items():
-            kind = _type_of(parameter.annotation)
-            # A table's name for one kind, several fields for another: any will do.
-            found[name] = kind if found.get(name, kind) is kind else object
-    return {k: not_given(t) for k, t in found.items() if k not in hidden}
+from vlp_jax.transfer.lora import Lora
 
 
 def block(table: Mapping[str, Callable], kind: str | None, **chosen: Any) -> ConfigDict:
@@ -191,6 +147,45 @@ def contrast_data() -> dict[str, Any]:
     return {"train": mixed(), "mixture": {}, "batch_size": not_given(int)}
 
 
+def labelled_data() -> dict[str, Any]:
+    """Pictures, or texts, each of which has a class; pictures are read as `data`."""
+    return {
+        "train": mixed(),
+        "mixture": {},
+        "batch_size": not_given(int),
+        "shots": not_given(int),  # examples of each class, drawn by the seed; None: all
+    }
+
+
+def tokenizer() -> dict[str, Any]:
+    """How texts become tokens."""
+    return {
+        "path": not_given(str),  # hub name or folder; None trains one on the texts
+        "vocab_size": 8192,
+        "train_samples": 20_000,
+        "length": 77,
+        "canonicalise": not_given(str),
+        # A start token where there is none (GPT-2's); None: if the model writes texts.
+        "add_start": not_given(bool),
+    }
+
+
+def transfer() -> dict[str, Any]:
+    """What a run takes from another one, and what is learned of it or beside it."""
+    return {
+        "initialise": keywords({"initialise": InitialWeights}),
+        "trainable": not_given(tuple),  # patterns of parameter paths; None: all train
+        "layer_decay": not_given(float),  # of the learning rate, from layer to layer
+        "prompts": {
+            # Of a class; [v1], [v2], ... are learned words (core/class_prompts.py).
+            "template": "a photo of a {}",
+            "start": not_given(str),  # words that the learned ones begin as
+            "merged": False,  # they are words of the tokenizer by now
+        },
+        "lora": keywords({"lora": Lora}),  # without patterns: none
+    }
+
+
 def checkpoints() -> dict[str, Any]:
     """When a run saves, and which of the steps stay on disk."""
     return {
@@ -213,16 +208,11 @@ def pretraining() -> ConfigDict:
     config.data = training_data()
     config.questions = question_data()
     config.contrasts = contrast_data()
+    config.labels = labelled_data()
+    config.texts = labelled_data()
+    config.class_names = not_given(tuple)  # of both; None: those that the source names
     config.preprocessing = keywords({"preprocessing": Preprocessing}, ())
-    config.tokenizer = {
-        "path": not_given(str),  # hub name or folder; None trains one on the texts
-        "vocab_size": 8192,
-        "train_samples": 20_000,
-        "length": 77,
-        "canonicalise": not_given(str),
-        # A start token where there is none (GPT-2's); None: if the model writes texts.
-        "add_start": not_given(bool),
-    }
+    config.tokenizer = tokenizer()
     config.model = block(MODELS, "two_tower")
     kinds = {"image": "vit", "text": "transformer"}
     for name in PARTS:
@@ -241,8 +231,8 @@ def pretraining() -> ConfigDict:
     config.bounds = {"logit_scale": (0.0, 4.6051702)}  # 1 <= s <= 100, as CLIP
     config.ema_decay = not_given(float)
     config.momentum_decay = 0.995  # of the parameters that some objectives learn from
-    config.trainable = not_given(tuple)  # patterns of parameter paths; None: all train
-    config.initialise = keywords({"initialise": InitialWeights})
+    for name, value in transfer().items():
+        config[name] = value
     config.mesh = keywords({"mesh": MeshSpec})
     config.zero = False  # optimizer state and moving average over all devices
     config.accumulation = 1  # micro-batches of a step; the loss sees them all at once
@@ -256,7 +246,7 @@ def pretraining() -> ConfigDict:
     config.evaluation = evaluation()
     config.lock()
     config.evaluation.evaluators.unlock()
-    for section in (config.data, config.questions, config.contrasts):
-        section.mixture.unlock()
+    for section in SECTIONS.values():
+        config[section].mixture.unlock()
     config.bounds.unlock()
     return config

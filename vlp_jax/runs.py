@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vlp_jax import build, defaults
+from vlp_jax.adapting import with_context
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.steps import kept_step, step_folder
 from vlp_jax.checkpoint.storage import CheckpointStore, restore
@@ -27,17 +28,15 @@ from vlp_jax.parallel.hosts import agreed_maximum, check_same
 from vlp_jax.parallel.sharding import bytes_per_device, place_batch
 from vlp_jax.resuming import Previous
 from vlp_jax.settings import check_settings, check_sizes, check_streams, make_plan
+from vlp_jax.starting import Start
 from vlp_jax.streams import Streams, describe_bad
 from vlp_jax.suites import expanded
 from vlp_jax.trained import (
-    ANSWER_HEAD,
     ANSWERS,
     CONFIG,
     DATA,
     PROGRESS,
-    TOKEN_EMBEDDINGS,
     TOKENIZER,
-    describe_initial,
     saved_answers,
     saved_tokenizer,
 )
@@ -77,6 +76,7 @@ class TrainingRun:
         check_sizes(config, self.mesh)
         self.streams = Streams(config)
         config.steps = steps_of(config, self.streams.pass_size)
+        config.class_names = self.streams.class_names()
         self.plan = make_plan(config)
         self.profile = profile_steps(
             config.profile.first_step, config.profile.steps, self.plan.last_step
@@ -85,8 +85,9 @@ class TrainingRun:
         self.evaluators = build.make_evaluators(expanded(config.evaluation))
         self.previous = Previous.find(self.workdir, strict)
         self.first_step = self.previous.step
-        self.initial = build.make_initial_weights(config)
-        self.tokenizer, self.answers = self._tokenizer(), self._answers()
+        self.initial = Start.of(config)
+        self.tokenizer = with_context(config, self._tokenizer())
+        self.answers = self._answers()
         self.learner = Learner(
             config, self.mesh, self.preprocessing, self.tokenizer, len(self.answers)
         )
@@ -105,8 +106,9 @@ class TrainingRun:
         """A tokenizer belongs to the weights of a text tower, and comes with them."""
         if self.first_step:
             return saved_tokenizer(self.previous.folder, self.config)
-        if self.initial and any(map(self.initial.brings, TOKEN_EMBEDDINGS)):
-            return saved_tokenizer(self.initial.folder, self.config)
+        brought = self.initial and self.initial.tokenizer(self.config)
+        if brought:
+            return brought
         texts = self.streams.texts(self.config.tokenizer.train_samples)
         return build.make_tokenizer(self.config, texts)
 
@@ -115,8 +117,8 @@ class TrainingRun:
         kept = ()
         if self.first_step:
             kept = saved_answers(self.previous.folder, self.config)
-        elif self.initial and self.initial.brings(ANSWER_HEAD):
-            kept = saved_answers(self.initial.folder, self.config)
+        elif self.initial:
+            kept = self.initial.answers(self.config)
         return kept or self.streams.classes()
 
     def _check_objective(self) -> None:
@@ -147,8 +149,8 @@ class TrainingRun:
             items = restore(step_folder(self.workdir, step), items_of(shapes))
             return state_from(items, self.learner.trains)
         if self.initial:
-            values, found = self.initial.read(trees.union(variables_of(shapes)))
-            describe_initial(self.initial, found, defaults.resolved(self.config))
+            run = trees.union(variables_of(shapes))
+            values = self.initial.read(run, defaults.resolved(self.config))
         return self.learner.fresh_state(values)
 
     def roll_back(self, checkpoint: int, step: int) -> TrainState:
@@ -233,6 +235,7 @@ class TrainingRun:
     def evaluate(self, state: TrainState) -> dict[str, float | None]:
         """Metrics of every evaluator of the config, named evaluator/metric."""
         variables = variables_of(state, self.config.evaluation.weights)
+        variables = self.learner.adapters.merged(variables)
         if self.predictor is None:
             self.predictor = ModelPredictor(
                 self.learner.model,

@@ -16,7 +16,10 @@ SECTIONS = {  # of a config, by stream
     "pairs": "data",
     "questions": "questions",
     "contrasts": "contrasts",
+    "labels": "labels",
+    "texts": "texts",
 }
+LABELLED = ("labels", "texts")  # streams of config.class_names
 
 
 def stream_sizes(config: ConfigDict) -> dict[str, int]:
@@ -98,6 +101,9 @@ def _check_streams(config: ConfigDict) -> None:
     questions, longest = config.questions, config.tokenizer.length
     check_range("questions.batch_size", questions.batch_size, 1)
     check_range("contrasts.batch_size", config.contrasts.batch_size, 1)
+    for name in LABELLED:
+        check_range(f"{name}.batch_size", config[name].batch_size, 1)
+        check_range(f"{name}.shots", config[name].shots, 1)
     check_range("questions.answer_count", questions.answer_count, 1)
     if is_read(config, "questions"):
         check_range("questions.length", questions.length, 1, longest)

@@ -20,12 +20,14 @@ from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.feed import Feed, no_text, plain_samples
 from vlp_jax.parallel.sharding import process_share
-from vlp_jax.settings import stream_sizes
+from vlp_jax.settings import LABELLED, stream_sizes
 
 TEXTS = {  # to train a tokenizer on
     "pairs": spread_captions,
     "questions": spread_questions,
     "contrasts": spread_contrasts,
+    "labels": lambda source, samples: source.class_names,
+    "texts": spread_captions,
 }
 
 
@@ -59,6 +61,27 @@ class Streams:
             return read_classes(questions.answers)
         count = count_answers(self.sources["questions"])
         return answer_classes(count, questions.answer_count)
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """The classes of labels and texts: as config has them, else their sources'.
+
+        None where neither is read.
+        """
+        named = {
+            name: tuple(source.class_names)
+            for name, source in self.sources.items()
+            if name in LABELLED
+        }
+        if self.config.class_names is not None:
+            named = {"class_names": tuple(self.config.class_names), **named}
+        counts = {name: len(names) for name, names in named.items()}
+        if len(set(counts.values())) > 1 or 0 in counts.values():
+            said = ", ".join(f"{name} has {count}" for name, count in counts.items())
+            raise ConfigError(
+                f"classes do not fit each other: {said}; read sources with the same "
+                "classes, and give config.class_names as many names"
+            )
+        return next(iter(named.values()), None)
 
     def samples(
         self,

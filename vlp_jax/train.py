@@ -57,8 +57,8 @@ def _train(config, workdir: str, preemption) -> None:
     steps = run.streams.steps(plan.last_step)
     say(f"  plan      {steps}, saved every {plan.save_every:,}")
     state = run.start()
-    locked = f", {trees.count(state.frozen):,} of them locked" if state.frozen else ""
-    say(f"  model     {run.parameters(state):,} parameters{locked}")
+    trains = f", of which {trees.count(state.params):,} train" if state.frozen else ""
+    say(f"  model     {run.parameters(state):,} parameters{trains}")
     held, whole = (size / 1e6 for size in run.bytes_per_device(state))
     say(f"  state     {held:,.1f} MB on each device, of {whole:,.1f} MB in all")
     if run.first_step:

@@ -7,6 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from vlp_jax import build
+from vlp_jax.adapting import has_adapters, make_adapters
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.steps import CHECKPOINTS, read_checkpoint
 from vlp_jax.checkpoint.storage import WEIGHTS, check_kept, restore_item
@@ -20,6 +21,7 @@ from vlp_jax.models.predictor import ModelPredictor
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.parallel.sharding import REPLICATED, placed_shapes
 from vlp_jax.settings import is_read
+from vlp_jax.transfer.adapters import NAME as ADAPTERS
 from vlp_jax.transfer.initialise import InitialWeights, Match
 
 # Files of a checkpoint's description.
@@ -103,7 +105,8 @@ def load_another(loaded: LoadedCheckpoint, path: str, weights: str) -> LoadedChe
 
     def load(folder: Path) -> LoadedCheckpoint:
         predictor = loaded.predictor
-        if for_any_machine(checkpoint_config(folder)) != loaded.config:
+        other = for_any_machine(checkpoint_config(folder))
+        if other != loaded.config or has_adapters(other):
             return _load(folder, predictor.batch_size, weights)
         like = placed_shapes(
             predictor.variables, jax.tree.map(lambda x: x.sharding, predictor.variables)
@@ -127,10 +130,11 @@ def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
     model = build.make_model(config, preprocessing, tokenizer, len(answers))
     init = build.init_function(model, preprocessing.image_size, tokenizer.length)
     mesh = MeshSpec().make()
-    shapes = dict(jax.eval_shape(init, jax.random.key(0)))
+    adapters = make_adapters(config, tokenizer)
+    shapes = dict(jax.eval_shape(adapters.extended(init), jax.random.key(0)))
     everywhere = jax.sharding.NamedSharding(mesh, REPLICATED)
     like = placed_shapes(shapes, jax.tree.map(lambda x: everywhere, shapes))
-    variables = restore_variables(folder, like, weights)
+    variables = adapters.merged(restore_variables(folder, like, weights))
     predictor = ModelPredictor(
         model, variables, preprocessing, tokenizer, mesh, batch_size, answers
     )
@@ -150,11 +154,13 @@ def restore_variables(
     return dict(restore_item(folder, "model", like))
 
 
-def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) -> None:
+def describe_initial(
+    initial: InitialWeights, found: Match, config: ConfigDict, there: ConfigDict
+) -> None:
     """Prints what a run takes from another checkpoint, and what it does not.
 
-    config: the run's, resolved. Shapes do not show every setting (heads, activation):
-    those in which the run differs from the checkpoint are printed too.
+    config: the run's, resolved; there: the checkpoint's. Shapes do not show every
+    setting (heads, activation): those in which the two differ are printed too.
     """
     average = "moving average of " if initial.weights == "ema" else ""
     say(f"  initial   {average}{initial.folder}")
@@ -163,7 +169,9 @@ def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) 
     for path, shapes in found.resized.items():
         say(f"  resized   {path} {shapes}")
     left = {
-        "missing there (they keep their initial values)": found.missing,
+        "missing there (they keep their initial values)": [
+            path for path in found.missing if not path.startswith(f"{ADAPTERS}/")
+        ],
         "unexpected (not used)": found.unexpected,
     }
     if any(left.values()):
@@ -172,7 +180,7 @@ def describe_initial(initial: InitialWeights, found: Match, config: ConfigDict) 
         say("  text      with the checkpoint's tokenizer, to which the ids belong")
     if ANSWER_HEAD in found.used:
         say("  answers   those that are classes there, to which the scores belong")
-    for line in _unlike(initial, found, config):
+    for line in _unlike(found, config, there):
         say(f"  differs   {line}")
 
 
@@ -183,7 +191,7 @@ FREE = (
 )
 
 
-def _unlike(initial: InitialWeights, found: Match, config: ConfigDict) -> list[str]:
+def _unlike(found: Match, config: ConfigDict, there: ConfigDict) -> list[str]:
     """Settings of the towers that are taken in which run and checkpoint differ."""
     sections = {f"{name}/": (f"model.{name}.",) for name in PARTS}
     sections["image/"] += ("preprocessing.",)
@@ -193,8 +201,7 @@ def _unlike(initial: InitialWeights, found: Match, config: ConfigDict) -> list[s
         if any(path.startswith(start) for path in found.used)
         for section in names
     )
-    there = build.settings(checkpoint_config(initial.folder))
-    here = build.settings(config)
+    there, here = build.settings(there), build.settings(config)
     return [
         f"{path}: {_plain(there[path])} there, {_plain(here[path])} here"
         for path in sorted(there.keys() & here.keys())

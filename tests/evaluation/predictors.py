@@ -75,7 +75,8 @@ class Able:
       match: (number, text) -> probability. attend: (picture, text, word) -> heat.
       generate: (number, settings) -> text.
       answer: (number, question, candidates) -> text. embed: as of FakePredictor, of a
-        number or a text.
+        number or a text. classify: (number, prompts) -> scores. classify_text: text ->
+        scores.
     """
 
     def __init__(self, pictures, batch_size=16, **abilities):
@@ -104,6 +105,13 @@ class Able:
 
     def encode_text(self, texts):
         return np.stack([self.abilities["embed"](text) for text in texts])
+
+    def classify(self, pictures, prompts=()):
+        numbers = self._number(pictures)
+        return np.stack([self.abilities["classify"](n, prompts) for n in numbers])
+
+    def classify_text(self, texts):
+        return np.stack([self.abilities["classify_text"](text) for text in texts])
 
     def image_tokens(self, pictures):
         self.asked["tokens"].append(len(pictures))

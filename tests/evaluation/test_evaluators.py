@@ -21,6 +21,7 @@ def test_names():
         "linear_probe",
         "matching",
         "captioning",
+        "classification",
         "vqa",
     }
 
@@ -36,6 +37,9 @@ def test_a_model_that_diverged_is_not_scored(name, digits):
     nan = FakePredictor(lambda meaning: np.full(4, np.nan, np.float32))
     if name == "matching":
         nan = Able(PAIR.pictures, match=lambda number, text: np.nan)
+    if name == "classification":
+        pictures = [digits[n].image for n in range(5)]
+        nan = Able(pictures, classify=lambda number, prompts: np.full(10, np.nan))
     evaluator = call(EVALUATORS[name], {"limit": 5}, name, source=source, train=source)
     with pytest.raises(RunError, match="NaN"):
         evaluator.run(nan)

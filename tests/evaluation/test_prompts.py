@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from vlp_jax.core.class_prompts import fill
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.evaluation.prompts import TEMPLATES, chosen, fill, templates
+from vlp_jax.evaluation.prompts import TEMPLATES, chosen, templates
 
 
 def test_template_sets_fit_the_embedded_data():

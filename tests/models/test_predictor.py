@@ -9,7 +9,8 @@ from tests.models import tiny_writer
 from tests.models.tiny_writer import ANSWERS, QUESTIONS
 from tests.parallel.tiny_clip import tiny_init, tiny_model
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.models.predictor import ModelPredictor, likeliest
+from vlp_jax.models.predictor import ModelPredictor
+from vlp_jax.models.ranking import likeliest
 from vlp_jax.parallel.mesh import MeshSpec
 
 

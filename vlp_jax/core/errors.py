@@ -43,6 +43,7 @@ BAD_SAMPLE_CAUSES = (
     "question_missing",
     "answer_missing",
     "negative_missing",
+    "label_missing",
 )
 
 

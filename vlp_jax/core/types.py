@@ -2,8 +2,8 @@
 
 Batch: {stream: {key: array}}. A stream is one kind of supervision: `pairs` of a
 picture and a caption, `questions` about a picture, `contrasts` of a picture and a
-caption that may be wrong. Its arrays share their first axis, the global batch B of the
-stream:
+caption that may be wrong, `labels` of a picture and its class, `texts` of a text and
+its class. Its arrays share their first axis, the global batch B of the stream:
   image          uint8   [B, H, W, 3]  RGB, normalised on the device
   text_tokens    int32   [B, L]        the caption, or the question
   text_mask      bool    [B, L]        True where a token is not padding
@@ -16,6 +16,8 @@ and those of `questions` also
   answer_scores  float32 [B, 10]       how right each of them is, in 0..1
 and those of `contrasts`
   fits           bool    [B]           whether the caption is right
+and those of `labels` and `texts`, which lack the text and the picture,
+  label          int32   [B]           the class, by its number in config.class_names
 """
 
 import dataclasses
@@ -28,14 +30,17 @@ import numpy as np
 PyTree = Any
 Batch = dict[str, dict[str, jax.Array]]
 
-_OF_ANY_STREAM = ("image", "text_tokens", "text_mask", "valid", "sample_id")
+_TEXT, _OF_ANY_STREAM = ("text_tokens", "text_mask"), ("valid", "sample_id")
+_PAIR = ("image", *_TEXT, *_OF_ANY_STREAM)
 STREAMS = {
-    "pairs": _OF_ANY_STREAM,
+    "pairs": _PAIR,
     "questions": (
-        *_OF_ANY_STREAM,
+        *_PAIR,
         *("answer_tokens", "answer_mask", "answer_labels", "answer_scores"),
     ),
-    "contrasts": (*_OF_ANY_STREAM, "fits"),
+    "contrasts": (*_PAIR, "fits"),
+    "labels": ("image", "label", *_OF_ANY_STREAM),
+    "texts": (*_TEXT, "label", *_OF_ANY_STREAM),
 }
 
 
@@ -178,6 +183,8 @@ class Predictor(Protocol):
                   settings of models/decoding.py, and a prompt
       'answer'    answer: n pictures and n questions -> n answers, one of `candidates`
                   where they are given
+      'classify'  classify: n pictures, and prompts of classes -> float32 [n, classes]
+      'classify_text'  classify_text: n texts -> float32 [n, classes]
     """
 
     batch_size: int
@@ -189,6 +196,12 @@ class Predictor(Protocol):
     def encode_image(self, images: np.ndarray) -> np.ndarray: ...
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray: ...
+
+    def classify(
+        self, images: np.ndarray, prompts: Sequence[str] = ()
+    ) -> np.ndarray: ...
+
+    def classify_text(self, texts: Sequence[str]) -> np.ndarray: ...
 
     def image_tokens(self, pictures: np.ndarray) -> np.ndarray: ...
 

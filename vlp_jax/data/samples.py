@@ -17,7 +17,7 @@ class Samples(abc.ABC):
     """Random access by position: a picture, decoded and augmented, and its texts.
 
     A stream says in `check` which examples it can use, and in `texts` what it learns
-    of them beside the picture.
+    of them beside the picture (`picture`, which some do without).
 
     A sample that cannot be used is replaced by another, chosen by its index alone,
     and counted by cause in the sample itself, so that the counts are those of the
@@ -53,6 +53,12 @@ class Samples(abc.ABC):
     ) -> dict[str, np.ndarray]:
         """The arrays of a sample beside image, valid and sample_id."""
 
+    def picture(
+        self, example: Example, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """The picture, decoded and augmented."""
+        return {"image": self.prepare(example.image, rng)}
+
     def __getitem__(self, position: int) -> dict[str, np.ndarray]:
         index = self.order(position)
         rng = np.random.default_rng((self.seed, position))
@@ -75,12 +81,12 @@ class Samples(abc.ABC):
             example: Example = self.source[index]
             name = example.name or name
             self.check(example)
-            image = self.prepare(example.image, rng)
+            picture = self.picture(example, rng)
         except BadSample as error:
             error.add_note(name)
             raise
         return {
-            "image": image,
+            **picture,
             **self.texts(example, rng),
             "valid": np.True_,
             "sample_id": np.int32(index % 2**31),

@@ -59,12 +59,17 @@ def json_rows(path: Path) -> Rows:
 TABLES = {".csv": delimited_rows, ".tsv": delimited_rows, ".jsonl": json_rows}
 
 
-def cell(row: dict, column: str, where: str):
+def cell(
+    row: dict,
+    column: str,
+    where: str,
+    settings: str = "image_column and caption_column",
+):
     """The value of a column; `where` names the table and line in the error."""
     if column not in row:
         known = ", ".join(str(key) for key in row)
         raise ConfigError(
             f"{where}: no column {column!r}; the columns are: {known}; set "
-            f"image_column and caption_column{suggestion(column, row)}"
+            f"{settings}{suggestion(column, row)}"
         )
     return row[column]

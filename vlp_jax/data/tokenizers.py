@@ -5,6 +5,7 @@ transformers' own __call__ sets truncation and padding anew each time, which is 
 and fails with 'Already borrowed' when several threads tokenize.
 """
 
+import copy
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -12,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from vlp_jax.core.class_prompts import CONTEXT
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
+from vlp_jax.data.byte_pairs import SPECIAL_TOKENS, train_backend
 from vlp_jax.data.canonical import CANONICALISE
 from vlp_jax.data.words import word_borders
 
 # Keeps transformers from advising PyTorch, which tokenizing does not need.
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
-# Their ids are their positions here.
-SPECIAL_TOKENS = ("<|pad|>", "<|mask|>", "<|startoftext|>", "<|endoftext|>")
-SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256  # every byte is a token
+HIDDEN = "\U000f0000"  # of a private plane: no rule of canonical texts knows it
 
 
 def first_known(*ids: int | None) -> int | None:
@@ -104,7 +105,9 @@ class Tokenizer:
         self.pad_id = first_known(pretrained.pad_token_id, self.eos_id, 0)
         start_id = first_known(self.bos_id, self.eos_id) if add_start else None
         self._backend = backend_of(pretrained, start_id, self.eos_id, length)
-        self.vocab_size = max(self._backend.get_vocab().values()) + 1
+        vocabulary = self._backend.get_vocab()
+        self.vocab_size = max(vocabulary.values()) + 1
+        self._context = [i for t, i in vocabulary.items() if CONTEXT.fullmatch(t)]
 
     @classmethod
     def load(
@@ -149,7 +152,7 @@ class Tokenizer:
         The mask tells padding from text also where both share an id (CLIP, SigLIP).
         """
         texts = [texts] if isinstance(texts, str) else texts
-        texts = [self._canonicalise(text) for text in texts]
+        texts = [self._clean(text) for text in texts]
         if len(texts) == 1:  # spares the hand-over to Rust's thread pool
             encodings = [self._backend.encode(texts[0])]
         else:
@@ -161,6 +164,36 @@ class Tokenizer:
             tokens[row, : len(ids)] = ids
             mask[row, : len(ids)] = True
         return tokens, mask
+
+    def _clean(self, text: str) -> str:
+        """The canonical text; context tokens pass as they are, punctuation and all."""
+        if not self._context:
+            return self._canonicalise(text)
+        found = CONTEXT.findall(text)
+        marked = CONTEXT.sub(HIDDEN, text)
+        pieces = self._canonicalise(marked).split(HIDDEN)
+        return "".join(
+            piece + token for piece, token in zip(pieces, [*found, ""], strict=True)
+        )
+
+    def with_context(self, tokens: Sequence[str]) -> "Tokenizer":
+        """The same with context tokens (core/class_prompts.py) after its own."""
+        from tokenizers import AddedToken
+
+        known = self._backend.get_vocab()
+        new = [token for token in tokens if token not in known]
+        if not new:
+            return self
+        pretrained = copy.deepcopy(self._pretrained)
+        # White space before one belongs to it, so that no token of its own is made.
+        pretrained.add_tokens(
+            [AddedToken(t, lstrip=True, normalized=False) for t in new]
+        )
+        return Tokenizer(pretrained, self.length, self.canonicalise)
+
+    def is_context(self, tokens: np.ndarray) -> np.ndarray:
+        """Which of the tokens are context, bool of their shape."""
+        return np.isin(tokens, self._context)
 
     def decode(self, tokens: np.ndarray) -> list[str]:
         """The texts of int [n, L], each up to its end token, without special tokens."""
@@ -193,38 +226,6 @@ class Tokenizer:
     def __reduce__(self):
         # The backend's own pickle forgets encode_special_tokens.
         return Tokenizer, (self._pretrained, self.length, self.canonicalise)
-
-
-def train_backend(captions: Iterable[str], vocab_size: int):
-    """Trains the Rust tokenizer, start and end tokens included."""
-    from tokenizers import Tokenizer as RustTokenizer
-    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
-    from tokenizers.trainers import BpeTrainer
-
-    if vocab_size < SMALLEST_VOCABULARY:
-        raise ConfigError(
-            f"tokenizer got vocab_size={vocab_size}; expected {SMALLEST_VOCABULARY} or "
-            "more: the 256 bytes and the special tokens"
-        )
-    backend = RustTokenizer(models.BPE())
-    backend.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Lowercase()]
-    )
-    # A word has the same token at the start of a text as after a space.
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    backend.decoder = decoders.ByteLevel()
-    trainer = BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(captions, trainer)
-    start, end = SPECIAL_TOKENS[2:]
-    backend.post_processor = processors.TemplateProcessing(
-        single=[start, "$A", end], special_tokens=[(start, 2), (end, 3)]
-    )
-    return backend
 
 
 def pretrained_tokenizer(name: str):

@@ -5,6 +5,7 @@ One with a parameter `train` gets a second source, to learn from.
 
 from vlp_jax.evaluation.answering import QuestionAnswering
 from vlp_jax.evaluation.captioning import Captioning
+from vlp_jax.evaluation.classification import Classification
 from vlp_jax.evaluation.knn import NearestNeighbours
 from vlp_jax.evaluation.linear_probe import LinearProbe
 from vlp_jax.evaluation.matching import Matching
@@ -23,5 +24,6 @@ EVALUATORS = {
     "linear_probe": LinearProbe,
     "matching": Matching,
     "captioning": Captioning,
+    "classification": Classification,
     "vqa": QuestionAnswering,
 }

@@ -9,6 +9,7 @@ ABILITIES = {
     "match": ("tells whether a text fits a picture", "albef, vilt and blip"),
     "generate": ("writes about pictures", "blip, coca, simvlm and captioner"),
     "answer": ("answers questions", "albef, vilt and blip"),
+    "classify": ("tells classes apart", "image_classifier and two_tower"),
 }
 
 

@@ -44,8 +44,3 @@ def templates(name: str | Sequence[str]) -> tuple[str, ...]:
                 f"template {template!r} has no '{{}}' where the class name goes"
             )
     return found
-
-
-def fill(template: str, class_names: Sequence[str]) -> list[str]:
-    """One prompt per class. Braces in a class name mean nothing."""
-    return [template.replace("{}", class_name) for class_name in class_names]

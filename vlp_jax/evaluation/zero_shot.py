@@ -6,6 +6,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float, Int
 
+from vlp_jax.core.class_prompts import fill
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.core.types import Predictor, Report, Source
 from vlp_jax.evaluation import prompts
@@ -35,7 +36,7 @@ def class_weights(
     )  # templates that fill a batch
     for start in range(0, len(templates), at_once):
         group = templates[start : start + at_once]
-        texts = [text for t in group for text in prompts.fill(t, class_names)]
+        texts = [text for t in group for text in fill(t, class_names)]
         found = encode_texts(predictor, texts)
         total += rearrange(found, "(t c) e -> t c e", t=len(group)).sum(axis=0)
     return total / np.linalg.norm(total, axis=1, keepdims=True).clip(1e-12)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from vlp_jax.core.lookup import lookup, parameters_of
 from vlp_jax.launching import ENGINES
-from vlp_jax.recipe import keywords
+from vlp_jax.open_settings import keywords
 
 
 def spec_of(engine: str, **chosen: Any) -> ConfigDict:

@@ -8,6 +8,7 @@ from vlp_jax.models.albef import Albef
 from vlp_jax.models.bert import Bert, Roberta
 from vlp_jax.models.blip import Blip
 from vlp_jax.models.captioner import Captioner
+from vlp_jax.models.classifier import ImageClassifier, TextClassifier
 from vlp_jax.models.coca import Coca
 from vlp_jax.models.coca_layers import CocaFusion, CocaText
 from vlp_jax.models.decoder import BertDecoder, Gpt2Decoder, PrefixDecoder
@@ -32,6 +33,8 @@ MODELS = {
     "coca": Coca,
     "captioner": Captioner,
     "simvlm": SimVlm,
+    "image_classifier": ImageClassifier,
+    "text_classifier": TextClassifier,
 }
 IMAGE_TOWERS = {
     "vit": ViT,

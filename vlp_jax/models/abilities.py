@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from vlp_jax.models.outputs import method_of
+from vlp_jax.models.outputs import inputs_of, method_of
 
 DECODER = ("start", "next_logits")
 
@@ -14,23 +14,34 @@ LACKING = {
     "match": "it has no head that tells whether a text fits a picture",
     "generate": "it has no decoder that writes about pictures",
     "answer": "it has neither a decoder that is given questions nor classes of answers",
+    "classify": "it has no classes of pictures",
+    "classify_text": "it has no classes of texts",
 }
 
 
 def abilities(model: nn.Module, answers: Sequence[str]) -> dict[str, bool]:
     """Of those that LACKING names, which ones a model has; answers: its classes."""
     by_class = has(model, "answer_logits") and bool(answers)
+    classes = class_inputs(model)
     return {
         "embed": has(model, "image_embedding", "text_embedding"),
         "match": has(model, "image_tokens", "match"),
         "generate": has(model, "caption_logits", *DECODER),
         "answer": writes_answers(model) or by_class,
+        "classify": bool(classes) and "text_tokens" not in classes,
+        "classify_text": "text_tokens" in classes,
     }
 
 
 def writes_answers(model: nn.Module) -> bool:
     """Whether a decoder is given questions; classes of answers then have no say."""
     return has(model, "answer_token_logits", *DECODER)
+
+
+def class_inputs(model: nn.Module) -> dict[str, bool]:
+    """What a model computes its class_logits from; {} where it has none."""
+    method = method_of(model, "class_logits")
+    return {} if method is None else inputs_of(method)
 
 
 def has(model: nn.Module, *names: str) -> bool:

@@ -13,12 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Float
 
 from vlp_jax.core.errors import ConfigError, check_range
-from vlp_jax.core.lookup import lookup, suggestion
+from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import PyTree
-from vlp_jax.models.abilities import LACKING, abilities, writes_answers
+from vlp_jax.models.abilities import (
+    LACKING,
+    abilities,
+    class_inputs,
+    writes_answers,
+)
 from vlp_jax.models.attention_map import (
     as_grid,
     cross_attentions,
@@ -27,6 +31,7 @@ from vlp_jax.models.attention_map import (
     relevance,
 )
 from vlp_jax.models.outputs import inference
+from vlp_jax.models.ranking import likeliest
 from vlp_jax.models.writer import QUESTION, Writer
 from vlp_jax.parallel.mesh import batch_devices
 from vlp_jax.parallel.sharding import REPLICATED, place_batch
@@ -88,7 +93,12 @@ class ModelPredictor:
         self._text = program("text_embedding", *QUESTION)
         self._tokens = program("image_tokens", "image")
         self._match = program("match", "image_tokens", *QUESTION, then=probability)
-        self._classes = program("answer_logits", "image", *QUESTION)
+        self._answers = program("answer_logits", "image", *QUESTION)
+        self._by_prompts = "class_tokens" in class_inputs(model)
+        prompts = ("class_tokens", "class_mask", "class_context")
+        prompts = prompts if self._by_prompts else ()
+        self._classes = program("class_logits", "image", *prompts)
+        self._text_classes = program("class_logits", *QUESTION)
         self._writer = Writer(model, tokenize, everywhere)
         self._relevance = jax.jit(
             partial(relevance, model), static_argnums=1, out_shardings=everywhere
@@ -101,7 +111,8 @@ class ModelPredictor:
         return other
 
     def can(self, name: str) -> bool:
-        """Whether the model can 'embed', 'match', 'attend', 'generate' or 'answer'."""
+        """Whether the model can 'embed', 'match', 'attend', 'generate', 'answer',
+        'classify' or 'classify_text'."""
         able = abilities(self.model, self.answers)
         able["attend"] = able["match"] and bool(cross_attentions(self.variables))
         return lookup(able, name, "ability of a model")
@@ -122,6 +133,32 @@ class ModelPredictor:
         texts = list(texts)
         return self._encode(
             self._text, len(texts), lambda part: self.tokenize(texts[part])
+        )
+
+    def classify(self, images: Pictures, prompts: Sequence[str] = ()) -> np.ndarray:
+        """uint8 [n, S, S, 3] -> float32 [n, classes], the scores of classes.
+
+        prompts: of each class, for a model that compares pictures with prompts.
+        """
+        self._check("classify")
+        given = ()
+        if self._by_prompts:
+            everywhere = NamedSharding(self.mesh, REPLICATED)
+            tokens, mask = self.tokenize(list(prompts))
+            given = tokens, mask, self.tokenize.is_context(tokens)
+            given = jax.device_put(given, everywhere)
+
+        def classes(variables, pictures):
+            return self._classes(variables, pictures, *given)
+
+        return self._encode(classes, len(images), lambda part: [images[part]])
+
+    def classify_text(self, texts: Sequence[str]) -> np.ndarray:
+        """n strings -> float32 [n, classes], the scores of classes."""
+        self._check("classify_text")
+        texts = list(texts)
+        return self._encode(
+            self._text_classes, len(texts), lambda part: self.tokenize(texts[part])
         )
 
     def image_tokens(self, images: Pictures) -> np.ndarray:
@@ -206,7 +243,7 @@ class ModelPredictor:
             return pictures[part], *self.tokenize(questions[part])
 
         if not by_decoder:
-            logits = self._encode(self._classes, len(questions), rows_of)
+            logits = self._encode(self._answers, len(questions), rows_of)
             return likeliest(logits, self.answers, candidates)
         if candidates is None:
             start = self._writer.prompt("")
@@ -260,22 +297,3 @@ def check_pairs(pictures: Pictures, texts: Sequence[str], what: str) -> None:
         raise ConfigError(
             f"{len(pictures)} pictures came with {len(texts)} {what}; give one for each"
         )
-
-
-def likeliest(
-    logits: Float[np.ndarray, "n classes"],
-    answers: Sequence[str],
-    candidates: Sequence[str] | None,
-) -> list[str]:
-    """The answer with the largest logit, of the candidates if there are any."""
-    if candidates is None:
-        candidates = answers
-    classes = {answer: number for number, answer in enumerate(answers)}
-    unknown = next((text for text in candidates if text not in classes), None)
-    if unknown is not None:
-        raise ConfigError(
-            f"candidate {unknown!r} is none of the {len(answers):,} answers that the "
-            f"model chooses from{suggestion(unknown, classes)}"
-        )
-    numbers = [classes[text] for text in candidates]
-    return [candidates[i] for i in logits[:, numbers].argmax(axis=1)]

@@ -1,9 +1,14 @@
 """Which text of a list a decoder finds likeliest: closed answers to open questions."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import suggestion
 from vlp_jax.core.types import PyTree
 from vlp_jax.models.generate import Step
 
@@ -60,3 +65,22 @@ def log_likelihood(
     logits: Float[Array, "row vocabulary"],
 ) -> Float[Array, "row vocabulary"]:
     return jax.nn.log_softmax(logits.astype(jnp.float32))
+
+
+def likeliest(
+    logits: Float[np.ndarray, "n classes"],
+    answers: Sequence[str],
+    candidates: Sequence[str] | None,
+) -> list[str]:
+    """The answer with the largest logit, of the candidates if there are any."""
+    if candidates is None:
+        candidates = answers
+    classes = {answer: number for number, answer in enumerate(answers)}
+    unknown = next((text for text in candidates if text not in classes), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"candidate {unknown!r} is none of the {len(answers):,} answers that the "
+            f"model chooses from{suggestion(unknown, classes)}"
+        )
+    numbers = [classes[text] for text in candidates]
+    return [candidates[i] for i in logits[:, numbers].argmax(axis=1)]

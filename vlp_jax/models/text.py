@@ -49,13 +49,16 @@ class TextTransformer(TextTower, kw_only=True):
         mask: Bool[Array, "batch token"] | None = None,
         *seen,
         pooled: bool = True,
+        extra: Float[Array, "batch token width"] | float = 0.0,
     ) -> Float[Array, "batch *token width"]:
         """seen: context, context_mask and position, as Transformer takes them.
 
-        pooled: what stands for the whole text, or else all tokens.
+        pooled: what stands for the whole text, or else all tokens. extra: added to the
+        embeddings of the tokens.
         """
         position = seen[2] if len(seen) > 2 else None
-        x = self.embed_tokens(tokens, position=position).astype(self.dtype)
+        x = self.embed_tokens(tokens, position=position, extra=extra)
+        x = x.astype(self.dtype)
         sees_padding = self.causal or self.pool == "last"
         x = self.encode(x, None if sees_padding else mask, *seen, causal=self.causal)
         norm = LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")

@@ -163,8 +163,9 @@ class TextTower(Tower, kw_only=True):
         mask: Bool[Array, "batch token"] | None = None,
         first: int = 0,
         position: Int[Array, ""] | None = None,
+        extra: Float[Array, "batch token width"] | float = 0.0,
     ) -> Float[Array, "batch token width"]:
-        """Token and position embeddings, added in float32.
+        """Token and position embeddings, added in float32, and what else is to be.
 
         first: the position of the first token. Above 0 positions are counted over the
         mask, and padding has the position before it (RoBERTa). position: where these
@@ -189,7 +190,7 @@ class TextTower(Tower, kw_only=True):
             places = first + position + jnp.arange(tokens.shape[1])
             return embedding[tokens] + positions[places]
         if not first:
-            return embedding[tokens] + positions[: tokens.shape[1]]
+            return embedding[tokens] + positions[: tokens.shape[1]] + extra
         counted = jnp.ones_like(tokens) if mask is None else mask.astype(tokens.dtype)
         places = first - 1 + jnp.cumsum(counted, axis=1) * counted
         return embedding[tokens] + positions[places]

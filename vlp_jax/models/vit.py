@@ -4,9 +4,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from vlp_jax.core.errors import check_range
 from vlp_jax.core.lookup import lookup
 from vlp_jax.models.layers import LayerNorm
 from vlp_jax.models.towers import ImageTower
+from vlp_jax.models.transformer import Block
+from vlp_jax.models.visual_prompts import (
+    prompted_block,
+    uniform,
+    with_prompts,
+    without_prompts,
+)
 
 POOLS = {
     "class": lambda tokens: tokens[:, 0],
@@ -22,11 +30,16 @@ class ViT(ImageTower, kw_only=True):
     al. 2021, arXiv:2103.00020, section 2.4): no bias in the patch embedding and a
     layer norm before the first block. pool: 'class', 'mean' (of the patches), or
     'pooler' (tanh of a linear map of the class token, after its norm).
+
+    prompts: learned tokens beside the patches; deep_prompts: others before every block
+    (visual_prompts.py).
     """
 
     pool: str = "class"
     patch_bias: bool = False
     input_norm: bool = True
+    prompts: int = 0
+    deep_prompts: bool = False
 
     @nn.compact
     def __call__(
@@ -45,12 +58,26 @@ class ViT(ImageTower, kw_only=True):
         tokens = jnp.concatenate([first, tokens], axis=1)
         if self.input_norm:
             tokens = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(tokens)
-        tokens = self.encode(tokens)
+        tokens = self.prompted(tokens) if self.prompts else self.encode(tokens)
         norm = LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")
         if not pooled:
             return norm(tokens)
         token = norm(lookup(POOLS, self.pool, "image pooling")(tokens))
         return self.map_pooled(token) if self.pool == "pooler" else token
+
+    def prompted(
+        self, tokens: Float[Array, "batch token width"]
+    ) -> Float[Array, "batch token width"]:
+        """The tokens after the last block, which prompts have gone through beside."""
+        check_range("model.image.prompts", self.prompts, 1)
+        fan, block = 3 * self.patch_size**2 + self.width, Block
+        if self.deep_prompts:
+            block = prompted_block(self.prompts, fan)
+            first = jnp.zeros((self.prompts, self.width))  # the first block has its own
+        else:
+            first = self.param("prompts", uniform(fan), (self.prompts, self.width))
+        tokens = self.encode(with_prompts(tokens, first), block=block)
+        return without_prompts(tokens, self.prompts)
 
 
 class PlainViT(ViT, kw_only=True):

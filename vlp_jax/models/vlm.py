@@ -2,11 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+from einops import einsum, rearrange
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.models.layers import Dense
+from vlp_jax.models.text import TextTransformer
 from vlp_jax.models.towers import normalised
 
 
@@ -16,13 +18,31 @@ def l2_normalise(x: Float[Array, "... width"]) -> Float[Array, "... width"]:
     return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-24)
 
 
+class MetaNet(nn.Module):
+    """A vector for every picture, from its embedding: a bottleneck of a sixteenth.
+
+    Its last map starts at zero, so that training begins with the prompts as they are.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch embedding"]
+    ) -> Float[Array, "batch width"]:
+        hidden = nn.relu(Dense(max(1, x.shape[-1] // 16), name="in")(x))
+        return Dense(self.width, init_std=0.0, name="out")(hidden)
+
+
 class TwoTower(nn.Module):
     """Two encoders that meet in one embedding space (CLIP, arXiv:2103.00020).
 
     `logit_scale` is the logarithm of the scale s, as in every published checkpoint;
     `logit_bias` exists only where its initial value is given. SigLIP gives one, leaves
     out the image projection and has a bias in the text projection. share_projection:
-    one matrix projects pictures and texts.
+    one matrix projects pictures and texts. conditional_prompts: the context tokens of
+    class prompts are shifted by what a small network makes of the picture (CoCoOp: Zhou
+    et al. 2022, arXiv:2203.05557).
     """
 
     image: nn.Module
@@ -35,6 +55,7 @@ class TwoTower(nn.Module):
     project_image: bool = True
     text_projection_bias: bool = False
     share_projection: bool = False
+    conditional_prompts: bool = False
 
     def setup(self):
         check_range("model.embedding_size", self.embedding_size, 1)
@@ -63,9 +84,19 @@ class TwoTower(nn.Module):
                 "logit_bias", constant(self.logit_bias_init), ()
             )
 
+        if self.conditional_prompts:
+            self.meta_net = MetaNet(self.text.width)
+
     def _check_projections(self) -> None:
         """ConfigError for projections that do not fit the towers or each other."""
         image, text, size = self.image.width, self.text.width, self.embedding_size
+        if self.conditional_prompts and (
+            self.share_projection or not isinstance(self.text, TextTransformer)
+        ):
+            raise ConfigError(
+                "model.conditional_prompts needs a text tower of kind 'transformer' "
+                "with a projection of its own (model.share_projection=False)"
+            )
         if self.share_projection:
             if not self.project_image or self.text_projection_bias:
                 raise ConfigError(
@@ -106,6 +137,34 @@ class TwoTower(nn.Module):
             return l2_normalise(self.shared_projection(pooled))
         return l2_normalise(self.text_projection(pooled))
 
+    def class_logits(
+        self,
+        image_embedding: Float[Array, "batch embedding"],
+        class_tokens: Int[Array, "classes token"],
+        class_mask: Bool[Array, "classes token"],
+        class_context: Bool[Array, "classes token"] | None = None,
+    ) -> Float[Array, "batch classes"]:
+        """Float32 scores of classes by the prompts that name them.
+
+        class_context: which tokens are context, where the prompts are conditional.
+        """
+        scale = jnp.exp(self.logit_scale)
+        if not self.conditional_prompts:
+            classes = self.text_embedding(class_tokens, class_mask)
+            return scale * image_embedding @ classes.T
+        batch, classes = len(image_embedding), len(class_tokens)
+        shift = self.meta_net(image_embedding)[:, None, None]
+        shift = rearrange(
+            jnp.where(class_context[..., None], shift, 0), "b c ... -> (b c) ..."
+        )
+        tokens, mask = (jnp.tile(x, (batch, 1)) for x in (class_tokens, class_mask))
+        texts = l2_normalise(self.text_projection(self.text(tokens, mask, extra=shift)))
+        texts = rearrange(texts, "(b c) e -> b c e", c=classes)
+        return scale * einsum(image_embedding, texts, "b e, b c e -> b c")
+
     def __call__(self, images, tokens, mask=None):
         """Runs everything once; this is what initialises the parameters."""
-        return self.image_embedding(images), self.text_embedding(tokens, mask)
+        found = self.image_embedding(images), self.text_embedding(tokens, mask)
+        if self.conditional_prompts:
+            self.meta_net(found[0])
+        return found

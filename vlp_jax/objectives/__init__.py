@@ -3,6 +3,7 @@
 from vlp_jax.objectives.alignment import WordPatchAlignment
 from vlp_jax.objectives.answering import AnswerClasses, AnswerText
 from vlp_jax.objectives.captioning import Captioning
+from vlp_jax.objectives.classification import Classification
 from vlp_jax.objectives.contrastive import Contrastive, NTXent
 from vlp_jax.objectives.judging import Judging
 from vlp_jax.objectives.masked_lm import MaskedLM
@@ -27,4 +28,5 @@ OBJECTIVES = {
     "answer_classes": AnswerClasses,
     "answer_text": AnswerText,
     "word_patch_alignment": WordPatchAlignment,
+    "classification": Classification,
 }

@@ -24,10 +24,9 @@ from ml_collections import ConfigDict
 from vlp_jax import build, settings
 from vlp_jax.core import trees
 from vlp_jax.core.errors import RunError
-from vlp_jax.core.types import Batch
+from vlp_jax.core.types import STREAMS, Batch
 from vlp_jax.data.answers import PEOPLE
 from vlp_jax.learner import Learner
-from vlp_jax.models.outputs import compute_outputs
 from vlp_jax.parallel.mesh import batch_devices, check_batch_size
 from vlp_jax.parallel.sharding import BATCH, placed_shapes
 from vlp_jax.planning import hlo
@@ -115,23 +114,20 @@ class StepProgram:
         asked, length = self.config.questions, self.config.tokenizer.length
         if stream == "questions":
             length = asked.length or length
-        found = {
+        shapes = {
             "image": ((self._image_size, self._image_size, 3), "uint8"),
             "text_tokens": ((length,), "int32"),
             "text_mask": ((length,), "bool"),
             "valid": ((), "bool"),
             "sample_id": ((), "int32"),
+            "fits": ((), "bool"),
+            "label": ((), "int32"),
+            "answer_tokens": ((asked.answer_length,), "int32"),
+            "answer_mask": ((asked.answer_length,), "bool"),
+            "answer_labels": ((PEOPLE,), "int32"),
+            "answer_scores": ((PEOPLE,), "float32"),
         }
-        if stream == "contrasts":
-            found["fits"] = ((), "bool")
-        if stream == "questions":
-            found |= {
-                "answer_tokens": ((asked.answer_length,), "int32"),
-                "answer_mask": ((asked.answer_length,), "bool"),
-                "answer_labels": ((PEOPLE,), "int32"),
-                "answer_scores": ((PEOPLE,), "float32"),
-            }
-        return found
+        return {name: shapes[name] for name in STREAMS[stream]}
 
     @property
     def parameters(self) -> int:
@@ -195,8 +191,7 @@ class StepProgram:
         params = trees.merge(params, frozen)
         variables = {"live": {"params": params, **variables}}
         needs = [n for n in self.learner.objective.needs if n.parameters == "live"]
-        compute = compute_outputs(self.learner.model, self.learner.objective.derived)
-        return compute(variables, needs, batch, key)[0]
+        return self.learner.compute()(variables, needs, batch, key)[0]
 
     def pairs_of(self, batch_size: int) -> int:
         """Pairs on a device at a time; ConfigError when a batch cannot be shared so."""

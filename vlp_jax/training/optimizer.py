@@ -1,6 +1,6 @@
 """The optimizer: AdamW with clipping, a decay mask and bounds on parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,15 @@ def scale_by_step(
     return optax.GradientTransformationExtraArgs(lambda params: (), update)
 
 
+def scale_by_path(factor: Callable[[str], float]) -> optax.GradientTransformation:
+    """Updates times a factor for each path, by which layers have rates of their own."""
+
+    def update(updates, params):
+        return trees.map_with_path(lambda path, u: factor(path) * u, updates)
+
+    return optax.stateless(update)
+
+
 def adamw(
     learning_rate: optax.Schedule,
     b1: float = 0.9,
@@ -51,6 +60,7 @@ def adamw(
     weight_decay: float = 0.2,
     clip_norm: float | None = 1.0,
     no_decay: tuple[str, ...] = (),
+    rate_factor: Callable[[str], float] | None = None,
 ) -> optax.GradientTransformation:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with CLIP's values.
 
@@ -58,15 +68,18 @@ def adamw(
       clip_norm: largest global norm of the gradient; 0 switches clipping off, which
         CLIP does without.
       no_decay: patterns of parameter paths that are not decayed either.
+      rate_factor: of the learning rate of each parameter, by its path; None: 1.
     """
-    return optax.chain(
+    chain = [
         optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
         optax.scale_by_adam(b1, b2, epsilon),
         optax.add_decayed_weights(
             weight_decay, mask=lambda params: decay_mask(params, tuple(no_decay))
         ),
-        scale_by_step(learning_rate),
-    )
+    ]
+    if rate_factor is not None:
+        chain.append(scale_by_path(rate_factor))
+    return optax.chain(*chain, scale_by_step(learning_rate))
 
 
 OPTIMIZERS = {"adamw": adamw}

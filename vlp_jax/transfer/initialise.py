@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float
 
@@ -150,7 +151,8 @@ class InitialWeights:
     """The checkpoint that a fresh run starts from.
 
     Args:
-      checkpoint: workdir (its newest step) or step folder.
+      checkpoint: workdir (its newest step) or step folder; of the config, also an
+        endpoint of port, such as hf:DIR.
       weights: 'model', or 'ema' for the moving average where one was kept.
       parts: patterns of parameter paths, such as ('^image',) for the image tower with
         its projection; None: all that the run has.
@@ -173,10 +175,17 @@ class InitialWeights:
         """{path: shape and dtype} of the checkpoint's parameters and statistics."""
         return saved_parameters(self.folder, self.weights)
 
+    def asks(self, name: str) -> bool:
+        """Whether a parameter of this path is wanted."""
+        return self.parts is None or any(re.search(p, name) for p in self.parts)
+
     def brings(self, name: str) -> bool:
         """Whether a parameter of this path is asked for and in the checkpoint."""
-        asked = self.parts is None or any(re.search(p, name) for p in self.parts)
-        return asked and name in self.saved
+        return self.asks(name) and name in self.saved
+
+    def restored(self, like: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
+        """The arrays of these paths, in the places given."""
+        return restore_parameters(self.folder, self.weights, like)
 
     def read(self, run: PyTree) -> tuple[dict[str, jax.Array], Match]:
         """{path: array} in the checkpoint's shapes, and how they fit the run.
@@ -200,7 +209,38 @@ class InitialWeights:
             like[path] = jax.ShapeDtypeStruct(
                 self.saved[path].shape, run[path].dtype, sharding=everywhere
             )
-        return restore_parameters(self.folder, self.weights, like), found
+        return self.restored(like), found
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenWeights(InitialWeights):
+    """Arrays in memory that a fresh run starts from, such as a foreign model's.
+
+    arrays: {path: array}, of which each process has all.
+    """
+
+    arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """What stands for them in messages."""
+        return self.checkpoint
+
+    @functools.cached_property
+    def saved(self) -> dict[str, jax.ShapeDtypeStruct]:
+        return {
+            path: jax.ShapeDtypeStruct(x.shape, x.dtype)
+            for path, x in self.arrays.items()
+        }
+
+    def restored(self, like: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
+        def place(path: str, shape: jax.ShapeDtypeStruct) -> jax.Array:
+            array = np.asarray(self.arrays[path], shape.dtype)
+            return jax.make_array_from_callback(
+                array.shape, shape.sharding, lambda index: array[index]
+            )
+
+        return {path: place(path, shape) for path, shape in like.items()}
 
 
 def with_values(init: Init, values: Mapping[str, jax.Array]) -> Init:

@@ -10,6 +10,7 @@ from vlp_jax.data.sources.imagenet import ImageNet
 from vlp_jax.data.sources.lvis import Lvis
 from vlp_jax.data.sources.parquet import Parquet
 from vlp_jax.data.sources.sugar_crepe import SugarCrepe
+from vlp_jax.data.sources.text_table import TextTable
 from vlp_jax.data.sources.tfds import Tfds
 from vlp_jax.data.sources.visual_genome import VisualGenome
 from vlp_jax.data.sources.vqa_v2 import VQAv2
@@ -32,4 +33,5 @@ SOURCES = {
     "clip_benchmark": ClipBenchmark,
     "sugar_crepe": SugarCrepe,
     "winoground": Winoground,
+    "text_table": TextTable,
 }

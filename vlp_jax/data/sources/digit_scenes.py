@@ -33,6 +33,8 @@ from vlp_jax.data.sources.scene import (
 
 DIGIT_COUNT_WEIGHTS = {1: 0.6, 2: 0.25, 3: 0.15}
 SPLITS = {"train": 0, "test": 1}
+# How a finished picture is shown; the second is half mist, as nothing else is.
+STYLES = {"plain": lambda image: image, "foggy": lambda image: image // 2 + 127}
 GRID = 3
 JITTER = 0.03  # of the canvas
 HELD_OUT = 5  # every fifth scan of a digit, and about a fifth of the combinations
@@ -138,6 +140,8 @@ class DigitScenes:
         one digit, where only a few combinations exist).
       canvas: side of the square image in pixels.
       digit_counts: how many digits a scene may have; (1,) is the zero-shot task.
+      style: 'plain', or 'foggy': half of the contrast before a bright mist, for tasks
+        that pretraining has not seen.
     """
 
     def __init__(
@@ -146,6 +150,7 @@ class DigitScenes:
         size: int = 60_000,
         canvas: int = 48,
         digit_counts: tuple[int, ...] = (1, 2, 3),
+        style: str = "plain",
     ):
         lookup(SPLITS, split, "split of digit_scenes")
         self.digit_counts = tuple(sorted(set(digit_counts)))
@@ -155,10 +160,13 @@ class DigitScenes:
             lookup(DIGIT_COUNT_WEIGHTS, count, "digit count of digit_scenes")
         check_range("digit_scenes: size", size, 1)
         check_range("digit_scenes: canvas", canvas, 24)
-        self.split, self.size, self.canvas = split, size, canvas
+        lookup(STYLES, style, "style of digit_scenes")
+        self.style, self.split = style, split
+        self.size, self.canvas = size, canvas
         self.class_names = scene_words.NUMBERS
-        self.name = f"digit_scenes/{split}"
-        self.fingerprint = {split: digest(size, canvas, self.digit_counts)}
+        shown = () if style == "plain" else (style,)
+        self.name = "/".join(("digit_scenes", split, *shown))
+        self.fingerprint = {split: digest(size, canvas, self.digit_counts, *shown)}
         if split == "test":
             self._test_scenes = self._draw_test_scenes()
 
@@ -201,7 +209,7 @@ class DigitScenes:
         other = np.random.default_rng((SPLITS[self.split], index, 2))
         wrong = scene_negatives.negatives(scene, words[0], other)
         return Example(
-            image=image,
+            image=STYLES[self.style](image),
             captions=scene_words.captions(scene, words),
             negatives=tuple(wrong.values()),
             negative_kinds=tuple(wrong),

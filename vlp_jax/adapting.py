@@ -1,0 +1,152 @@
+"""Prompts of classes and adapters of a config: training, loading and export share them.
+
+Below build.py, which these belong to by what they do: ConfigDict -> objects.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from vlp_jax.core.class_prompts import CONTEXT, context_tokens, fill
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.lookup import call
+from vlp_jax.data.tokenizers import Tokenizer
+from vlp_jax.transfer.adapters import Adapter, Adapters
+from vlp_jax.transfer.lora import Lora
+from vlp_jax.transfer.prompt_tuning import Context
+
+
+def class_names_of(config: ConfigDict) -> tuple[str, ...]:
+    """Those of the streams `labels` and `texts`; () where a run reads neither."""
+    return tuple(config.get("class_names") or ())
+
+
+def context_of(config: ConfigDict) -> tuple[str, ...]:
+    """The context tokens that a run learns; () where its prompts are only words."""
+    prompts = config.get("prompts")  # configs of old have none
+    if prompts is None or prompts.merged:
+        return ()
+    return context_tokens(prompts.template, class_names_of(config))
+
+
+def with_context(config: ConfigDict, tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer of a run, which knows the context tokens of its prompts."""
+    words = context_of(config)
+    return tokenizer.with_context(words) if words else tokenizer
+
+
+def make_class_prompts(config: ConfigDict, tokenizer: Tokenizer) -> dict:
+    """The tokens and the mask of each class's prompt, by the names models ask for."""
+    names = class_names_of(config)
+    if not names:
+        return {}
+    if "{}" not in config.prompts.template:
+        raise ConfigError(
+            f"prompts.template is {config.prompts.template!r}; expected a text with "
+            "'{}' where the name of the class goes, as 'a photo of a {}'"
+        )
+    tokens, mask = tokenizer(fill(config.prompts.template, names))
+    if mask.all(axis=1).any():
+        longest = names[int(mask.sum(axis=1).argmax())]
+        raise ConfigError(
+            f"the prompt of {longest!r} does not fit into tokenizer.length="
+            f"{tokenizer.length} tokens; set a longer one, or a shorter template"
+        )
+    context = tokenizer.is_context(tokens)
+    arrays = {"class_tokens": tokens, "class_mask": mask, "class_context": context}
+    return {name: jnp.asarray(array) for name, array in arrays.items()}
+
+
+def make_adapters(config: ConfigDict, tokenizer: Tokenizer) -> Adapters:
+    """The adapters of a run, or of the run that left a checkpoint."""
+    found: list[Adapter] = []
+    words = context_of(config)
+    if words:
+        _check_pool(config)
+        found.append(Context(len(words), _start(config, tokenizer, words)))
+    lora = config.get("lora")
+    if lora is not None and lora.patterns is not None:
+        keywords = dict(lora.items()) | {"patterns": tuple(lora.patterns)}
+        found.append(call(Lora, keywords, "lora"))
+    return Adapters(tuple(found))
+
+
+def has_adapters(config: ConfigDict) -> bool:
+    """Whether a checkpoint of this config has parameters that are not merged."""
+    lora = config.get("lora")
+    return bool(context_of(config)) or bool(lora is not None and lora.patterns)
+
+
+def merged_config(config: ConfigDict) -> ConfigDict:
+    """The config of the same model when its adapters are merged."""
+    config = config.copy_and_resolve_references()
+    if context_of(config):
+        config.prompts.merged = True
+    if "lora" in config:
+        config.lora.patterns = None
+    return config
+
+
+def _check_pool(config: ConfigDict) -> None:
+    if config.model.text.pool == "largest_id":
+        raise ConfigError(
+            "this text tower reads its text at the token with the largest id, which "
+            "context tokens would have; set --config.model.text.pool=first_eos, which "
+            "is the same for texts without them"
+        )
+
+
+def _start(
+    config: ConfigDict, tokenizer: Tokenizer, words: tuple[str, ...]
+) -> tuple[int, ...]:
+    """The tokens that the context begins with, one for each; () without a start.
+
+    ConfigError unless prompts then are, token by token, those with the words.
+    """
+    start, template = config.prompts.start, config.prompts.template
+    if start is None:
+        return ()
+    names = class_names_of(config)
+    holes = CONTEXT.findall(fill(template, names)[0])
+    tokens, mask = tokenizer([start])
+    ids = [int(i) for i in tokens[0][mask[0]] if i not in _ends(tokenizer)]
+    if len(ids) != len(holes):
+        raise ConfigError(
+            f"prompts.start={start!r} is {len(ids)} tokens of this tokenizer, and "
+            f"prompts.template has {len(holes)} for a class; give as many "
+            f"([v1] to [v{len(ids)}])"
+        )
+    found: dict[str, int] = {}
+    for prompt in fill(template, names):
+        found |= dict(zip(CONTEXT.findall(prompt), ids, strict=True))
+    _check_alike(tokenizer, fill(template, names), found, words)
+    return tuple(found[word] for word in words)
+
+
+def _ends(tokenizer: Tokenizer) -> set[int]:
+    """The tokens of an empty text: its start and its end."""
+    tokens, mask = tokenizer([""])
+    return set(tokens[0][mask[0]].tolist())
+
+
+def _check_alike(tokenizer, prompts, start: dict[str, int], words) -> None:
+    """ConfigError where a context token changes how what follows it is split."""
+    ids = np.arange(tokenizer.vocab_size)
+    first = tokenizer.vocab_size - len(words)
+    ids[first:] = [start[word] for word in words]
+    with_context, _ = tokenizer(prompts)
+    plain = [
+        CONTEXT.sub(lambda m: _word(tokenizer, start[m[0]]), prompt)
+        for prompt in prompts
+    ]
+    if not np.array_equal(ids[with_context], tokenizer(plain)[0]):
+        raise ConfigError(
+            "this tokenizer splits words behind a context token in another way than "
+            "behind a word, so that prompts.start cannot be what they begin with; "
+            "leave prompts.start out (random context)"
+        )
+
+
+def _word(tokenizer: Tokenizer, token: int) -> str:
+    """How a token is written."""
+    return tokenizer.decode(np.array([[token]]))[0]
