@@ -15,10 +15,10 @@ class Six(Samples):
     class_names = ("cat", "dog", "cow")
 
     def __init__(self):
-        self.pictures = [np.full((2, 2, 3), n, np.uint8) for n in range(5)]
+        pictures = [np.full((2, 2, 3), n, np.uint8) for n in range(5)]
         examples = [
             Example(picture, (f"text {n}",), label=n % 3)
-            for n, picture in enumerate(self.pictures)
+            for n, picture in enumerate(pictures)
         ]
         super().__init__(*examples, Example(b"", (), label=0))
 
@@ -38,7 +38,7 @@ def test_pictures():
 
     source = Six()
     found = Classification(source, template="one {}").run(
-        Able(source.pictures, classify=classify)
+        Able(source.pictures[:5], classify=classify)
     )
     assert asked[0] == ["one cat", "one dog", "one cow"]
     assert found.task == "classification" and found.details["samples"] == 5
@@ -66,7 +66,7 @@ def test_what_cannot_be_evaluated():
     source = Six()
     with pytest.raises(RunError, match="classification needs a model that tells"):
         Classification(source).run(FakePredictor(random_embedding))
-    four = Able(source.pictures, classify=lambda number, prompts: np.zeros(4))
+    four = Able(source.pictures[:5], classify=lambda number, prompts: np.zeros(4))
     with pytest.raises(RunError, match="tells 4 classes apart, and samples has 3"):
         Classification(source).run(four)
     with pytest.raises(ConfigError, match="has none; give a source with class_names"):

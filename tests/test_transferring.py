@@ -1,0 +1,173 @@
+"""Strategies of transfer: what trains, what stays, and what they start from."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from tests.few_shot import CONTEXT, STRATEGIES, labelled
+from tests.recipes import tiny
+from tests.saved_runs import saved
+from vlp_jax import endpoints
+from vlp_jax.core import trees
+from vlp_jax.core.class_prompts import fill
+from vlp_jax.core.errors import ConfigError
+from vlp_jax.data.sources.scene_words import NUMBERS
+from vlp_jax.runs import TrainingRun
+from vlp_jax.trained import load_checkpoint
+from vlp_jax.training.state import variables_of
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3)).astype(np.uint8)
+WIDTH = 32  # of both towers of tiny.py
+ADDED = {  # parameters that train, where that can be counted by hand
+    "head": WIDTH * 10 + 10,
+    "coop": 2 * WIDTH,
+    "own_context": 2 * 10 * WIDTH,
+    "cocoop": 2 * WIDTH + (WIDTH * 2 + 2) + (2 * WIDTH + WIDTH),
+    "vpt": 3 * WIDTH,
+    "deep_vpt": 3 * WIDTH,
+    "lora": 2 * (WIDTH * 2 + 2 * WIDTH),
+}
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    """A run of tiny.py, whose words stand for other things than at first."""
+    workdir = tmp_path_factory.mktemp("pretrained")
+    run, _ = saved(workdir, 5, tiny, tokenizer__length=16)
+    run.store.close()
+    return workdir
+
+
+def arrays(params) -> dict[str, np.ndarray]:
+    return {path: np.asarray(x) for path, x in trees.flatten(params).items()}
+
+
+LONG = ("full", "locked_tower", "last_block", "bias", "own_context", "vpt")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long if n in LONG else ()) for n in STRATEGIES],
+)
+def test_what_is_frozen_stays_and_what_trains_moves(before, tmp_path, name):
+    config = labelled(before, **STRATEGIES[name], tokenizer__length=16)
+    patterns = config.trainable or ("",)
+    run = TrainingRun(config, tmp_path)
+    state = run.start()
+    first, count = arrays(variables_of(state)["params"]), trees.count(state.params)
+    last = arrays(variables_of(run.finish(state))["params"])
+    assert first.keys() == last.keys()
+    trains = {p for p in first if any(re.search(x, p) for x in patterns)}
+    moved = {p for p in first if first[p].tobytes() != last[p].tobytes()}
+    assert moved <= trains and len(moved) >= 0.6 * len(trains)
+    trained = sum(first[path].size for path in trains)
+    assert count == trained == ADDED.get(name, trained)
+    assert (len(trains) == len(first)) == (name == "full")
+    taken = trees.flatten(load_checkpoint(str(before), 8, "model").predictor.variables)
+    for path in first.keys() - trains:  # and it is the checkpoint's to begin with
+        if f"params/{path}" in taken:
+            np.testing.assert_array_equal(first[path], taken[f"params/{path}"])
+
+
+def fresh(config, workdir):
+    """The state that a run begins with."""
+    return TrainingRun(config, workdir).start()
+
+
+@pytest.fixture(scope="module")
+def plain(before):
+    return load_checkpoint(str(before), 8, "model").predictor
+
+
+@pytest.mark.parametrize("name", ["coop", "own_context", "cocoop"])
+def test_prompts_begin_as_the_words_they_start_from(before, plain, tmp_path, name):
+    settings = STRATEGIES[name] | dict(prompts__start="a big", tokenizer__length=16)
+    config = labelled(before, **settings)
+    run = TrainingRun(config, tmp_path)
+    state = run.start()
+    template = config.prompts.template
+    words = iter(("a", "big"))
+    in_words = re.sub(r"\[..\]", lambda _: next(words), template)
+    prompts = run.tokenizer(fill(template, NUMBERS))[0]
+    assert run.tokenizer.is_context(prompts).sum(axis=1).tolist() == [2] * 10
+    expected = plain.classify(PICTURES, fill(in_words, NUMBERS))
+    run.evaluate(state)  # makes the predictor
+    variables = run.learner.adapters.merged(variables_of(state))
+    found = run.predictor.with_variables(variables)
+    scores = found.classify(PICTURES, fill(template, NUMBERS))
+    if name == "cocoop":  # whose texts are encoded anew for every picture
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
+    else:
+        np.testing.assert_array_equal(scores, expected)
+    assert np.ptp(expected, axis=1).min() > 1e-3
+
+
+def test_a_start_of_other_words_than_the_template_has(before, tmp_path):
+    coop = STRATEGIES["coop"] | dict(tokenizer__length=16)
+    with pytest.raises(
+        ConfigError, match=r"is 5 tokens of.*has 2 for a.*\[v1\] to \[v5"
+    ):
+        fresh(labelled(before, **coop, prompts__start="a big red"), tmp_path)
+    with pytest.raises(ConfigError, match="'no class'; expected a text with '{}'"):
+        fresh(labelled(before, prompts__template="no class"), tmp_path)
+    with pytest.raises(ConfigError, match="does not fit into tokenizer.length=5"):
+        fresh(labelled(before, tokenizer__length=5), tmp_path)
+    with pytest.raises(ConfigError, match="set --config.model.text.pool=first_eos"):
+        fresh(labelled(before, **coop, model__text__pool="largest_id"), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def adapted(before, tmp_path_factory):
+    """A finished run with LoRA and learned context, and its run."""
+    workdir = tmp_path_factory.mktemp("adapted")
+    settings = STRATEGIES["lora"] | dict(
+        prompts__template=CONTEXT, trainable=("^adapters/",), tokenizer__length=16
+    )
+    run = TrainingRun(labelled(before, **settings, learning_rate__peak=0.1), workdir)
+    state = run.finish(run.start())
+    return workdir, run, state
+
+
+def outputs(predictor) -> list[np.ndarray]:
+    prompts = fill(CONTEXT, NUMBERS)
+    return [
+        predictor.encode_image(PICTURES),
+        predictor.encode_text(prompts),
+        predictor.classify(PICTURES, prompts),
+    ]
+
+
+def test_adapters_are_merged_wherever_the_model_is_used(before, adapted, tmp_path):
+    workdir, run, state = adapted
+    run.evaluate(state)
+    merged = run.learner.adapters.merged(variables_of(state))
+    expected = outputs(run.predictor.with_variables(merged))
+    for found in (
+        load_checkpoint(str(workdir), 8, "model").predictor,
+        endpoints.load(f"vlp:{workdir}", 8).predictor,
+    ):
+        for one, other in zip(outputs(found), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+    plain = load_checkpoint(str(before), 8, "model").predictor
+    assert np.abs(plain.encode_image(PICTURES) - expected[0]).max() > 1e-5
+
+
+@pytest.mark.parametrize("form", ["vlp", "hf"])
+def test_merged_and_exported_it_is_the_same_model(adapted, tmp_path, form):
+    """And a run that starts from it, or from the adapted run, starts there."""
+    workdir, run, state = adapted
+    model = endpoints.read(f"vlp:{workdir}")
+    target = f"{form}:{tmp_path / 'exported'}"
+    endpoints.write(target, model)
+    expected = outputs(load_checkpoint(str(workdir), 8, "model").predictor)
+    found = outputs(endpoints.load(target, 8).predictor)
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(one - other).max() < 1e-5 * np.abs(other).max()
+    starts = [
+        variables_of(fresh(labelled(start, tokenizer__length=16), tmp_path / name))
+        for name, start in (("a", workdir), ("b", target))
+    ]
+    for one, other in zip(*map(jax.tree.leaves, starts), strict=True):
+        np.testing.assert_array_equal(one, other)
