@@ -28,6 +28,8 @@ def labelled(checkpoint, **settings) -> ConfigDict:
         kind="digit_scenes", size=200, canvas=24, digit_counts=(1,)
     )
     del config.evaluation.evaluators.retrieval
+    if "model__kind" in settings:  # which has no scale
+        del config.bounds.logit_scale
     return changed(config, **settings)
 
 
