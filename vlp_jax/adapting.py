@@ -14,6 +14,7 @@ from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.transfer.adapters import Adapter, Adapters
 from vlp_jax.transfer.lora import Lora
 from vlp_jax.transfer.prompt_tuning import Context
+from vlp_jax.transfer.sharing import SharedEncoder
 
 
 def class_names_of(config: ConfigDict) -> tuple[str, ...]:
@@ -64,6 +65,8 @@ def make_adapters(config: ConfigDict, tokenizer: Tokenizer) -> Adapters:
     if words:
         _check_pool(config)
         found.append(Context(len(words), _start(config, tokenizer, words)))
+    if config.get("share_encoder"):
+        found.append(SharedEncoder())
     lora = config.get("lora")
     if lora is not None and lora.patterns is not None:
         keywords = dict(lora.items()) | {"patterns": tuple(lora.patterns)}
@@ -74,7 +77,11 @@ def make_adapters(config: ConfigDict, tokenizer: Tokenizer) -> Adapters:
 def has_adapters(config: ConfigDict) -> bool:
     """Whether a checkpoint of this config has parameters that are not merged."""
     lora = config.get("lora")
-    return bool(context_of(config)) or bool(lora is not None and lora.patterns)
+    return bool(
+        context_of(config)
+        or config.get("share_encoder")
+        or (lora is not None and lora.patterns)
+    )
 
 
 def merged_config(config: ConfigDict) -> ConfigDict:
@@ -84,6 +91,7 @@ def merged_config(config: ConfigDict) -> ConfigDict:
         config.prompts.merged = True
     if "lora" in config:
         config.lora.patterns = None
+        config.share_encoder = False
     return config
 
 

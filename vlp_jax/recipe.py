@@ -183,6 +183,7 @@ def transfer() -> dict[str, Any]:
             "merged": False,  # they are words of the tokenizer by now
         },
         "lora": keywords({"lora": Lora}),  # without patterns: none
+        "share_encoder": False,  # one transformer for pictures and texts
     }
 
 

@@ -67,6 +67,12 @@ class Family:
 
 def family_of(table: Mapping[str, Family], model: Settings, what: str) -> Family:
     """The family of a table that has a model, or its towers."""
+    prompted = model.get("image", {}).get("prompts") or model.get("conditional_prompts")
+    refuse_unless(
+        not prompted,
+        f"{what} has no place for visual or conditional prompts "
+        "(model.image.prompts, model.conditional_prompts); keep the model as vlp:DIR",
+    )
     kind = model.get("kind") or "two_tower"
     kinds, given = (kind,), f"a model of kind {kind}"
     if kind == "two_tower":

@@ -47,7 +47,8 @@ class Adapters:
             for adapter in self.adapters:
                 params, own = adapter.extend(params, key)
                 found |= own
-            return {"params": {**params, NAME: found}, **variables}
+            beside = {NAME: found} if found else {}
+            return {"params": {**params, **beside}, **variables}
 
         return extended_init
 
@@ -59,10 +60,11 @@ class Adapters:
         def begun_init(key: jax.Array) -> dict[str, PyTree]:
             variables = dict(init(key))
             params = dict(variables.pop("params"))
-            own = params.pop(NAME)
+            own = params.pop(NAME, {})
             for adapter in self.adapters:
                 own = {**own, **adapter.begin(params, own)}
-            return {"params": {**params, NAME: own}, **variables}
+            beside = {NAME: own} if own else {}
+            return {"params": {**params, **beside}, **variables}
 
         return begun_init
 
@@ -71,7 +73,7 @@ class Adapters:
         if not self:
             return dict(variables)
         params = dict(variables["params"])
-        own = params.pop(NAME)
+        own = params.pop(NAME, {})
         for adapter in self.adapters:
             params = adapter.merge(params, own)
         return {**variables, "params": params}
