@@ -49,14 +49,11 @@ def main() -> None:
         arguments.check,
         build.settings(block),
     )
-    there = writer.count - len(writer.missing())
-    known = f", {there:,} of them there already" if there else ""
-    say(f"  shards    {writer.count:,} in {arguments.output}{known}")
+    say(f"  shards    {writer.shards}")
     total = writer.run()
     say(f"  written   {total.samples:,} samples")
-    for cause, count in sorted(total.bad.items()):
-        names = ", ".join(total.named[cause][:3])
-        say(f"  left out  {count:,} {cause}: {names}")
+    for line in total.lines():
+        say(f"  left out  {line}")
     if total.bad:
         say(f"  see       {arguments.output}/{SUMMARY}")
     if not total.samples:
