@@ -26,19 +26,10 @@ def main() -> None:
             "prepare needs data and a folder: --config=configs/data/parquet.py "
             "--config.data.urls=DIR --output=SHARDS"
         )
-    from vlp_jax import build
+    from vlp_jax import streams
     from vlp_jax.data.shards.writer import SUMMARY, ShardWriter
-    from vlp_jax.data.sources import SOURCES
 
-    recipe = "objectives" in config
-    if recipe and config.data.mixture:
-        names = ", ".join(config.data.mixture)
-        raise ConfigError(
-            f"this recipe mixes several sources ({names}); prepare takes one at a "
-            "time: give a config of a dataset, such as configs/data/parquet.py"
-        )
-    block = config.data.train if recipe else config.data
-    source = build.pick(SOURCES, block, "data.train" if recipe else "data")
+    source, settings = streams.open_one(config, "prepare")
     say(f"vlp_jax.prepare  {source.name}", style="bold")
     say(f"  data      {size_of(source)}")
     writer = ShardWriter(
@@ -47,7 +38,7 @@ def main() -> None:
         arguments.shard_size,
         arguments.workers,
         arguments.check,
-        build.settings(block),
+        settings,
     )
     say(f"  shards    {writer.shards}")
     total = writer.run()

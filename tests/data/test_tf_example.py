@@ -3,10 +3,11 @@
 import random
 import struct
 
+import numpy as np
 import pytest
 
 from tests.data.records import example, field, varint
-from vlp_jax.data.tf_example import parse
+from vlp_jax.data.tf_example import parse, serialize
 
 
 def test_every_kind_of_list():
@@ -51,3 +52,21 @@ def test_random_bytes_raise_only_value_errors():
     for text in (b"", b'{"image": 1}', b"\x80" * 20):
         with pytest.raises(ValueError):
             parse(text)
+
+
+def test_what_is_written_is_what_protobuf_writes():
+    written = {
+        "name": [b"a", b"", bytes(300)],
+        "none": [],
+        "n": [0, 127, 128, -1, 2**63 - 1],
+        "x": [0.5, -2.0, 1e-30],
+    }
+    features = written | {
+        "n": np.array(written["n"], np.int64),
+        "x": np.array(written["x"], np.float32),
+    }
+    record = serialize(features)
+    assert record == example(written)
+    assert parse(record) == written | {"x": features["x"].tolist()}
+    empty = serialize({"n": np.zeros(0, np.int64), "x": np.zeros(0, np.float32)})
+    assert parse(empty) == {"n": [], "x": []}
