@@ -21,7 +21,7 @@ flags.DEFINE_string("output", None, "Folder for the features.")
 flags.DEFINE_string("format", "npz", "Of the files: npz, parquet or array_record.")
 flags.DEFINE_integer("shard_size", 8192, "Samples of a file.")
 flags.DEFINE_bool("texts", True, "Embed the captions, too.")
-flags.DEFINE_integer("batch_size", 256, "Pictures of one call of the model.")
+flags.DEFINE_integer("batch_size", 256, "Pictures of one call, on each device.")
 flags.DEFINE_integer("threads", 4, "Threads that read and decode.")
 flags.DEFINE_float("max_bad_share", 0.1, "Of broken samples, beyond which it ends.")
 cli.define_config("The data, such as configs/data/digit_scenes.py, or a recipe.")
@@ -40,13 +40,16 @@ def main() -> None:
             "extract works on the devices of one machine, and is started here as one "
             "of several processes; start it once"
         )
+    import jax
+
     from vlp_jax import endpoints, streams
     from vlp_jax.features.extraction import Extraction, Settings
 
     names = ("format", "shard_size", "texts", "threads", "max_bad_share")
     settings = Settings(**{name: given[name].value for name in names})
     source, told = streams.open_one(config, "extract")
-    options = given.batch_size, given.weights, given.tokenizer
+    batch_size = given.batch_size * jax.device_count()  # each computes the same shapes
+    options = batch_size, given.weights, given.tokenizer
     loaded = endpoints.load(given.checkpoint, *options)
     told |= {"tokenizer": given.tokenizer}
     extraction = Extraction(source, loaded, given.output, settings, told)

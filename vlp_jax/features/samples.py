@@ -34,13 +34,16 @@ class Good(NamedTuple):
 
 
 def some_of(source: Source) -> list[Example]:
-    """Examples, evenly spread, of those that can be read."""
-    found, size = [], min(PROBES, len(source))
-    for number in range(size):
-        try:
-            found.append(source[number * len(source) // size])
-        except BadSample:
-            continue
+    """Examples, evenly spread, or the next ones where those cannot be read."""
+    found, size = [], len(source)
+    for number in range(PROBES):
+        start, stop = number * size // PROBES, (number + 1) * size // PROBES
+        for index in range(start, min(stop, start + PROBES)):
+            try:
+                found.append(source[index])
+                break
+            except BadSample:
+                continue
     return found
 
 
