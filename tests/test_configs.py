@@ -140,6 +140,7 @@ def test_the_shipped_configs():
     assert {
         f"configs/data/{name}.py"
         for name in (
+            "digit_scenes",
             "webdataset",
             "parquet",
             "cc12m",

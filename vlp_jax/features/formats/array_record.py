@@ -18,6 +18,7 @@ OPTIONS = "group_size:1"  # a record can be read without its neighbours
 
 
 def write(path: Path, columns: Columns) -> None:
+    """A record for each sample, with a feature for each column."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
     rows = {}

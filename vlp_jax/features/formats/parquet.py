@@ -25,6 +25,7 @@ def _arrow() -> Any:
 
 
 def write(path: Path, columns: Columns) -> None:
+    """A table with a column each, but for the counts: lists have lengths."""
     arrow, found = _arrow(), {}
     for key, values in columns.items():
         if key in OF_COUNT:
