@@ -63,7 +63,7 @@ def main() -> None:
         say(f"  finished  nothing to do: {given.output} holds all features")
     else:
         total = extraction.run()
-        say(f"  written   {total.samples:,} samples{extraction.speed()}")
+        say(f"  written   {total.samples:,} samples, {extraction.speed()}")
         for line in total.lines():
             say(f"  left out  {line}")
     say("Next: read them (docs/features.md shows it in NumPy, Arrow and scikit-learn)")

@@ -101,8 +101,9 @@ class Extraction:
         self.shards = ShardFolder(
             folder, _layout(settings.format, count), count, self.own
         )
-        self._images, self._end = 0, 0.0  # so far, and when the last shard was written
-        self._first: tuple[float, int] | None = None  # the end of the first batch
+        self._images = 0
+        self._start = self._end = 0.0  # when it began, and the last shard was written
+        self._first: tuple[float, int] | None = None  # when and with how many images
 
     @property
     def finished(self) -> bool:
@@ -112,6 +113,7 @@ class Extraction:
     def run(self) -> Counts:
         """Writes what is missing; the counts of all shards, earlier ones too."""
         with self.shards:
+            self._start = time.perf_counter()
             missing, size = self.shards.missing(), self.settings.shard_size
             (self.shards.path / MANIFEST).unlink(missing_ok=True)
             end = len(self.source)
@@ -131,11 +133,13 @@ class Extraction:
             return self._conclude()
 
     def speed(self) -> str:
-        """' (1,234 images/s)' from the end of the first batch on, if there are more."""
-        if self._first is None or self._images == self._first[1]:
-            return ""
-        start, before = self._first
-        return f" ({(self._images - before) / (self._end - start):,.0f} images/s)"
+        """'1,234 images/s', from the end of the first batch on if there are more."""
+        if not self._images:
+            return "no images"
+        several = self._images > self._first[1]
+        start, before = self._first if several else (self._start, 0)
+        rate = (self._images - before) / (self._end - start)
+        return f"{rate:,.0f} images/s{'' if several else ' with the start'}"
 
     def _write_shard(self, number: int, columns: Columns, counts: Counts) -> None:
         path = self.shards.shard(number)

@@ -81,7 +81,8 @@ class Samples:
         """
         indices = itertools.chain.from_iterable(spans)
         looks = in_order(self._look, indices, self.threads)
-        looks = track(looks, sum(map(len, spans)), "samples embedded")
+        total = sum(map(len, spans))
+        looks = track(looks, total, "samples embedded", "images/s")
         for span, own in zip(spans, counts, strict=True):
             yield self._batches(itertools.islice(looks, len(span)), size, own)
         for _ in looks:  # nothing is left; its last line is said
