@@ -33,7 +33,7 @@ FAULTS = {
     "F16": "the config changes on resume",
     "F17": "metrics across resumes",
     "F18": "evaluation while training writes or deletes",
-    "F19": "prepare is interrupted: no shard that is not whole",
+    "F19": "prepare or extract is interrupted: no shard that is not whole",
     "F20": "hostile inputs",
 }
 

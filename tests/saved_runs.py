@@ -29,12 +29,24 @@ def saved(
     The average stays as it was; 16 samples were read a step, and 3 of all were bad.
     """
     run, state = begun(workdir, recipe, **settings)
-    params = jax.tree.map(lambda x: x + 1, state.params)
-    place = state.step.sharding
-    state = state.replace(params=params, step=jax.device_put(jnp.int32(step), place))
+    state = state.replace(params=jax.tree.map(lambda x: x + 1, state.params))
+    return run, keep(run, state, step)
+
+
+def keep(run: TrainingRun, state: TrainState, step: int) -> TrainState:
+    """Writes a state to disk as if the run had come to `step` with it."""
+    place, workdir = state.step.sharding, run.workdir
+    state = state.replace(step=jax.device_put(jnp.int32(step), place))
     run.store = CheckpointStore(workdir, keep=3)
     progress = Progress(samples=16 * step, checkpoint=step)
     progress.bad["image_empty"] = 3
     run.save(step, state, progress)
     run.store.wait()
-    return run, state
+    return state
+
+
+def untrained(workdir: Path, step: int, recipe: Callable = tiny, **settings) -> None:
+    """A run whose `step` is on disk with the parameters that it began with."""
+    run, state = begun(workdir, recipe, **settings)
+    keep(run, state, step)
+    run.store.close()

@@ -30,7 +30,7 @@ LAYERS = [
     {"portable"},
     {"endpoints"},
     {"starting"},
-    {"runs", "evaluations", "following", "one_head", "resizing"},
+    {"runs", "evaluations", "following", "features", "one_head", "resizing"},
     {"proof", "encoder"},
     {"planning", "launching"},
     {  # programs
@@ -41,6 +41,7 @@ LAYERS = [
         "launch",
         "demo",
         "prepare",
+        "extract",
         "data_check",
     },
     {"__init__"},  # the package itself: what `import vlp_jax` offers
@@ -117,8 +118,11 @@ ONLY_IN = {
     ),
     "orbax": ("checkpoint/",),
     "grain": ("data/",),
-    "array_record": ("data/sources/array_record.py",),
-    "pyarrow": ("data/sources/parquet.py",),
+    "array_record": (
+        "data/sources/array_record.py",
+        "features/formats/array_record.py",
+    ),
+    "pyarrow": ("data/sources/parquet.py", "features/formats/parquet.py"),
     "fsspec": ("data/shards/files.py",),
     "simplejpeg": ("data/transforms/jpeg.py",),
     "cv2": ("data/transforms/jpeg.py",),

@@ -141,6 +141,7 @@ def test_the_shipped_configs():
     assert {
         f"configs/data/{name}.py"
         for name in (
+            "digit_scenes",
             "webdataset",
             "parquet",
             "cc12m",

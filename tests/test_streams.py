@@ -14,7 +14,7 @@ from vlp_jax.core.errors import ConfigError
 from vlp_jax.data.sources.digit_scenes import DigitScenes
 from vlp_jax.data.sources.scene_words import NUMBERS
 from vlp_jax.feed import Feed
-from vlp_jax.streams import Streams, describe_bad, open_data
+from vlp_jax.streams import Streams, describe_bad, open_data, open_one
 
 ANSWERS = {*"0123456789", "yes", "no", "small", "big"} | {
     *("red", "green", "blue", "yellow", "purple", "cyan", "pink", "white")
@@ -260,3 +260,15 @@ def test_a_look_at_a_dataset_with_but_questions(monkeypatch):
     assert samples[0]["answer_labels"].tolist() == [-1] * 10
     _, samples, _ = open_data(recipe.dataset("digit_scenes", size=9))
     assert "answer_labels" not in samples[0]
+
+
+def test_the_one_source_of_a_dataset_or_a_recipe():
+    scenes = {"size": 30, "canvas": 24}
+    source, told = open_one(recipe.dataset("digit_scenes", **scenes), "prepare")
+    assert len(source) == 30 and told["canvas"] == 24 and told["kind"] == "digit_scenes"
+    source, told = open_one(tiny(), "prepare")
+    assert len(source) == 512 and told["size"] == 512 and told["weight"] is None
+    mixed = tiny()
+    mixed.data.mixture.more = recipe.mixed("digit_scenes", **scenes)
+    with pytest.raises(ConfigError, match=r"sources \(more\); prepare takes one"):
+        open_one(mixed, "prepare")

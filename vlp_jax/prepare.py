@@ -26,19 +26,10 @@ def main() -> None:
             "prepare needs data and a folder: --config=configs/data/parquet.py "
             "--config.data.urls=DIR --output=SHARDS"
         )
-    from vlp_jax import build
+    from vlp_jax import streams
     from vlp_jax.data.shards.writer import SUMMARY, ShardWriter
-    from vlp_jax.data.sources import SOURCES
 
-    recipe = "objectives" in config
-    if recipe and config.data.mixture:
-        names = ", ".join(config.data.mixture)
-        raise ConfigError(
-            f"this recipe mixes several sources ({names}); prepare takes one at a "
-            "time: give a config of a dataset, such as configs/data/parquet.py"
-        )
-    block = config.data.train if recipe else config.data
-    source = build.pick(SOURCES, block, "data.train" if recipe else "data")
+    source, settings = streams.open_one(config, "prepare")
     say(f"vlp_jax.prepare  {source.name}", style="bold")
     say(f"  data      {size_of(source)}")
     writer = ShardWriter(
@@ -47,16 +38,13 @@ def main() -> None:
         arguments.shard_size,
         arguments.workers,
         arguments.check,
-        build.settings(block),
+        settings,
     )
-    there = writer.count - len(writer.missing())
-    known = f", {there:,} of them there already" if there else ""
-    say(f"  shards    {writer.count:,} in {arguments.output}{known}")
+    say(f"  shards    {writer.shards}")
     total = writer.run()
     say(f"  written   {total.samples:,} samples")
-    for cause, count in sorted(total.bad.items()):
-        names = ", ".join(total.named[cause][:3])
-        say(f"  left out  {count:,} {cause}: {names}")
+    for line in total.lines():
+        say(f"  left out  {line}")
     if total.bad:
         say(f"  see       {arguments.output}/{SUMMARY}")
     if not total.samples:

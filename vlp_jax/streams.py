@@ -148,6 +148,20 @@ def describe_bad(samples: Mapping[str, Samples]) -> str:
     return "; ".join(filter(None, (one.describe_bad() for one in samples.values())))
 
 
+def open_one(config: ConfigDict, program: str) -> tuple[Source, dict]:
+    """The only source of a recipe or of a dataset's config, and its settings."""
+    recipe = "objectives" in config
+    if recipe and config.data.mixture:
+        names = ", ".join(config.data.mixture)
+        raise ConfigError(
+            f"this recipe mixes several sources ({names}); {program} takes one at a "
+            "time: give a config of a dataset, such as configs/data/parquet.py"
+        )
+    block = config.data.train if recipe else config.data
+    source = build.pick(SOURCES, block, "data.train" if recipe else "data")
+    return source, build.settings(block)
+
+
 def open_data(
     config: ConfigDict,
 ) -> tuple[dict[str, Source], Samples, Callable | None]:

@@ -1,12 +1,16 @@
 """Metric rows: none lost, none twice, whatever a crash left behind."""
 
 import errno
+import io
 import json
 import os
+import re
 from collections import Counter
 
 import pytest
+from rich.console import Console
 
+from vlp_jax.core import logs
 from vlp_jax.core.errors import RunError
 from vlp_jax.core.logs import METRICS_FILE, MetricsWriter, duration, read_rows, size_of
 
@@ -162,3 +166,22 @@ def test_tensorboard_reads_what_is_written(tmp_path):
         "loss": (4, pytest.approx(4 / 7)),
         "timing/seconds_per_step": (4, 0.5),
     }
+
+
+def test_a_count_in_a_log(capsys, monkeypatch):
+    assert list(logs.track(iter("abc"), 3, "letters read")) == [*"abc"]
+    assert capsys.readouterr().out == "  letters read 3/3\n"
+    monkeypatch.setattr(logs, "LINE_SECONDS", -1)
+    assert sum(logs.track(range(4), 4, "numbers added", "numbers/s")) == 6
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert re.fullmatch(r"  numbers added 3/4, [\d,]+ numbers/s", lines[2])
+
+
+def test_a_count_on_a_terminal(monkeypatch):
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr(logs, "console", screen)
+    monkeypatch.setattr(logs.sys.stdout, "isatty", lambda: True)
+    assert sum(logs.track(range(4), 4, "numbers added", "numbers/s")) == 6
+    shown = screen.file.getvalue()
+    assert "numbers added" in shown and "100%" in shown and "numbers/s" in shown

@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.progress import track as rich_track
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from vlp_jax.core.errors import RunError
 from vlp_jax.core.types import Source
@@ -249,17 +256,36 @@ class ProgressReport:
             self._bar.stop()
 
 
-def track(things: Iterable[T], total: int, what: str) -> Iterator[T]:
+class _Speed(ProgressColumn):
+    """'1,234 images/s' beside a bar."""
+
+    def __init__(self, unit: str):
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:,.0f} {self.unit}")
+
+
+def track(
+    things: Iterable[T], total: int, what: str, speed: str | None = None
+) -> Iterator[T]:
     """Passes things on and says how many have been: '  shards indexed 12/331'.
 
-    A bar on a terminal; in a log a line every LINE_SECONDS, and one at the end.
+    A bar on a terminal; in a log a line every LINE_SECONDS, and one at the end. speed:
+    the unit, such as 'images/s', in which it is said how fast that was.
     """
     if talks() and sys.stdout.isatty():
-        yield from rich_track(things, what, total, console=console)
+        columns = [_Speed(speed)] if speed else []
+        bar = Progress(*Progress.get_default_columns(), *columns, console=console)
+        with bar:
+            yield from bar.track(things, total, description=what)
         return
-    said = time.monotonic()
+    start = said = time.monotonic()
     for count, thing in enumerate(things, 1):
         yield thing
-        if count == total or time.monotonic() - said > LINE_SECONDS:
-            said = time.monotonic()
-            say(f"  {what} {count:,}/{total:,}")
+        now = time.monotonic()
+        if count == total or now - said > LINE_SECONDS:
+            said, rate = now, count / max(now - start, 1e-9)
+            fast = f", {rate:,.0f} {speed}" if speed else ""
+            say(f"  {what} {count:,}/{total:,}{fast}")

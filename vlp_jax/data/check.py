@@ -3,7 +3,6 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -11,13 +10,13 @@ import numpy as np
 
 from vlp_jax.core.errors import BadSample, RunError
 from vlp_jax.core.types import Example, Source
+from vlp_jax.data.in_order import in_order
 from vlp_jax.data.loader import Loader
 from vlp_jax.data.transforms.image import decode_image
 
 SHOWN = 48  # random samples on the contact sheet
 BAD_SHOWN = 24  # and bad ones
 NAMED = 5  # of each cause
-CHUNK = 64  # samples a thread looks at in one go
 BARS = 24  # of a histogram
 SPEED_SECONDS, SPEED_BATCH = 5.0, 64  # for how long the loader is watched
 
@@ -106,18 +105,10 @@ def walk(
     draw = np.random.default_rng(0).permutation(len(indices))[:SHOWN]
     shown = {int(indices[i]) for i in draw}
 
-    def look_at(some: Sequence[int]) -> list[Good | Bad]:
-        return [look(source, i, count_tokens, i in shown) for i in some]
+    def look_at(index: int) -> Good | Bad:
+        return look(source, index, count_tokens, index in shown)
 
-    listed = [int(i) for i in indices]
-    chunks = [listed[i : i + CHUNK] for i in range(0, len(listed), CHUNK)]
-    window = 4 * max(threads, 1)  # what is done waits in memory: not for too long
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        running = [pool.submit(look_at, chunk) for chunk in chunks[:window]]
-        for following in range(window, window + len(chunks)):
-            yield from running.pop(0).result()
-            if following < len(chunks):
-                running.append(pool.submit(look_at, chunks[following]))
+    return in_order(look_at, [int(i) for i in indices], threads)
 
 
 class Survey:

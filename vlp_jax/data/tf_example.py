@@ -1,4 +1,4 @@
-"""Reads tf.train.Example, the form of most records, without TensorFlow.
+"""Reads and writes tf.train.Example, the form of most records, without TensorFlow.
 
   message Example     { Features features = 1; }
   message Features    { map<string, Feature> feature = 1; }
@@ -8,7 +8,9 @@
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
@@ -98,3 +100,32 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 128:
             return number, at
+
+
+def serialize(features: Mapping[str, Sequence[bytes] | np.ndarray]) -> bytes:
+    """The record of {feature: list of bytes, or an array of float32 or integers}."""
+    entries = b""
+    for name, values in features.items():
+        if not isinstance(values, np.ndarray):
+            feature = _field(1, b"".join(_field(1, value) for value in values))
+        elif values.dtype == np.float32:
+            feature = _field(2, _field(1, values.astype("<f4").tobytes()))
+        else:
+            numbers = (_number(value % 2**64) for value in values.tolist())
+            feature = _field(3, _field(1, b"".join(numbers)))
+        entries += _field(1, _field(1, name.encode()) + _field(2, feature))
+    return _field(1, entries)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes([number << 3 | BYTES]) + _number(len(content)) + content
+
+
+def _number(number: int) -> bytes:
+    """A varint."""
+    data = bytearray()
+    while number > 127:
+        data.append(number & 127 | 128)
+        number >>= 7
+    data.append(number)
+    return bytes(data)

@@ -147,7 +147,7 @@ def test_a_restart_goes_on_and_gives_the_same_bytes(tmp_path):
     (tmp_path / "cut" / "00003.tar.tmp").write_bytes(b"left by a kill")
     (tmp_path / "cut" / "00001.tar").unlink()
     writer = ShardWriter(source, tmp_path / "cut", shard_size=3, workers=4)
-    assert writer.missing() == [1, 3, 4, 5, 6]
+    assert writer.shards.missing() == [1, 3, 4, 5, 6]
     total = writer.run()
     assert total.samples == 20
     assert tars(tmp_path / "cut") == tars(tmp_path / "whole")
