@@ -121,3 +121,18 @@ def test_the_choice_says_why():
     assert Need("sample_id") not in objective.needs
     views = NTXent(eight)
     assert views.describe(8 * 1024).startswith("ring")  # of 2B rows
+
+
+def test_duality_and_the_sum_with_it_are_weights_of_the_same_loss():
+    """ "ViLD as duality" adds both directions at a fixed temperature; with CLIP's own
+    mean of the two beside it the gradient is three times CLIP's."""
+    mesh, settings = make_mesh(2, 2), dict(temperature=0.07)
+    both = term(Contrastive(mesh, **settings))
+    ways = ("image_to_text", "text_to_image")
+    each = [term(Contrastive(mesh, direction=way, **settings)) for way in ways]
+    duality = jax.tree.map(lambda *x: sum(x), *((one[0], one[2]) for one in each))
+    joint = jax.tree.map(lambda *x: sum(x), duality, (both[0], both[2]))
+    for factor, found in ((2, duality), (3, joint)):
+        expected = jax.tree.map(lambda x, k=factor: k * x, (both[0], both[2]))
+        for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+            assert error(one, other) <= 1e-6

@@ -22,6 +22,7 @@ from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
 from vlp_jax import build, settings
+from vlp_jax.adapting import context_of
 from vlp_jax.core import trees
 from vlp_jax.core.errors import RunError
 from vlp_jax.core.types import STREAMS, Batch
@@ -59,6 +60,22 @@ class Compiled:
     found: hlo.Found | None = None
 
 
+CLASSES = 1000  # of a run that names none: no data are read
+
+
+class Shaped(SimpleNamespace):
+    """In place of a tokenizer, where only shapes matter."""
+
+    def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and a mask as of texts that leave room."""
+        mask = np.ones((len(texts), self.length), bool)
+        mask[:, -1] = False
+        return np.zeros((len(texts), self.length), np.int32), mask
+
+    def is_context(self, tokens: np.ndarray) -> np.ndarray:
+        return np.zeros(tokens.shape, bool)
+
+
 class StepProgram:
     """The train step of a config on given devices.
 
@@ -76,10 +93,14 @@ class StepProgram:
         self.sizes = settings.stream_sizes(config)
         preprocessing = build.make_preprocessing(config)
         block = config.tokenizer
-        tokenizer = SimpleNamespace(
-            vocab_size=block.vocab_size,
+        if config.class_names is None and set(settings.LABELLED) & set(self.sizes):
+            config.class_names = tuple(map(str, range(CLASSES)))
+        config.prompts.start = None  # of the values, which nothing here depends on
+        words = block.vocab_size + len(context_of(config))
+        tokenizer = Shaped(
+            vocab_size=words,
             length=block.length,
-            word_borders=np.ones((2, block.vocab_size), bool),
+            word_borders=np.ones((2, words), bool),
             **dict.fromkeys(("bos_id", "eos_id", "pad_id", "mask_id"), 0),
         )
         answers = settings.most_classes(config)
