@@ -29,7 +29,7 @@ LAYERS = [
     {"runs", "portable", "evaluations", "following"},
     {"endpoints", "one_head", "resizing"},
     {"proof", "encoder"},
-    {"planning", "launching"},
+    {"planning", "launching", "showing"},
     {  # programs
         "train",
         "evaluate",
@@ -117,6 +117,9 @@ ONLY_IN = {
     "simplejpeg": ("data/transforms/jpeg.py",),
     "cv2": ("data/transforms/jpeg.py",),
     "tensorboardX": ("core/logs.py",),
+    "gradio": ("showing/page.py",),
+    "fastapi": ("showing/page.py",),
+    "uvicorn": ("showing/page.py",),
     "yaml": ("launching/manifest.py",),
 }
 LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS, MOST_FIELDS = 300, 60, 6, 14
