@@ -3,6 +3,7 @@
 import os
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -10,10 +11,11 @@ from tests.core.parsed_page import EVIL, Page
 from tests.models import tiny_writer
 from tests.models.tiny_writer import PICTURES, QUESTIONS
 from tests.showing.few_pictures import Colours, save
+from vlp_jax.core.errors import BadSample
 from vlp_jax.encoder import Encoder
 from vlp_jax.showing.index import Indexer
 from vlp_jax.showing.pictures import PictureFolder
-from vlp_jax.showing.views import MOST_TEXTS, Views, html, lines
+from vlp_jax.showing.views import MOST_TEXTS, Views, html, lines, reduced
 
 ALL = ("embed", "match", "generate", "answer", "attend")
 NAMES = ("red.png", "green.png", "blue.png")
@@ -104,6 +106,19 @@ def test_a_picture_that_is_gone_is_left_out(views, folder):
     for name in ("red.png", "blue.png"):
         (folder / name).unlink()
     assert views.sample() is None
+
+
+def test_large_pictures_are_reduced(tmp_path):
+    wide = Image.effect_noise((3000, 1500), 90).convert("RGB")
+    for path in (tmp_path / "a.jpg", tmp_path / "a.png"):
+        wide.save(path)
+        found = reduced(path.read_bytes(), 400)
+        assert found.size == (400, 200) and found.mode == "RGB"
+    half = path.read_bytes()[:9000]
+    with pytest.raises(BadSample, match="image_truncated"):
+        reduced(half, 400)
+    small = reduced(np.zeros((24, 12, 3), np.uint8), 400)
+    assert small.size == (12, 24)
 
 
 def test_samples_go_through_all_pictures(views):

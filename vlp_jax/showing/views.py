@@ -3,7 +3,8 @@
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from PIL import Image
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.pages import data_uri, render
 from vlp_jax.data.files import read_file
-from vlp_jax.data.transforms.image import decode_image
+from vlp_jax.data.transforms.image import decode_image, open_bytes
 from vlp_jax.encoder import Encoder
 from vlp_jax.evaluation import attention, prompts
 from vlp_jax.evaluation.zero_shot import class_weights
-from vlp_jax.showing.index import Index
+from vlp_jax.showing.index import THREADS, Index
 from vlp_jax.showing.pictures import Pictures
 
 ASSETS = Path(__file__).parent / "assets"
@@ -91,17 +92,15 @@ class Views:
         numbers = list(self._usable())[:SHOWN]
         total = len(self._usable())
         note = f"{total:,} pictures; the first {len(numbers)}:" if total else None
-        return result(note=note, pictures=list(self._shown((n,) for n in numbers)))
+        return result(note=note, pictures=self._shown([(n,) for n in numbers]))
 
     def sample(self) -> Image.Image | None:
         """Another of the pictures at each call."""
         for number in itertools.islice(self._samples, len(self._usable())):
             try:
-                image = decode_image(self.pictures.read(number))
+                return reduced(self.pictures.read(number), SAMPLE)
             except BadSample:  # it was gone or changed after the start
                 continue
-            image.thumbnail((SAMPLE, SAMPLE))
-            return image
         return None
 
     @explained
@@ -186,20 +185,36 @@ class Views:
         found = self.index.nearest(query, SHOWN)
         if not found:
             raise ConfigError("There is no picture that can be read.")
-        return result(pictures=list(self._shown(found)))
+        return result(pictures=self._shown(found))
 
-    def _shown(self, found) -> Iterator[dict[str, Any]]:
+    def _shown(self, found: Sequence[tuple]) -> list[dict[str, Any]]:
         """What the gallery draws of (number,) or (number, score)."""
-        for number, *score in found:
-            try:
-                image = decode_image(self.pictures.read(number))
-            except BadSample:  # it was gone or changed after the start
-                continue
-            image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL))
-            shown = data_uri(np.asarray(image), side=THUMBNAIL)
-            if score:
-                shown["score"] = score[0]
-            yield {"name": self.pictures.names[number]} | shown
+        with ThreadPoolExecutor(THREADS) as pool:
+            drawn = pool.map(self._drawn, (number for number, *_ in found))
+        return [
+            picture | ({"score": score[0]} if score else {})
+            for picture, (_, *score) in zip(drawn, found, strict=True)
+            if picture is not None
+        ]
+
+    def _drawn(self, number: int) -> dict[str, Any] | None:
+        """A picture to show; None when it was gone or changed after the start."""
+        try:
+            image = reduced(self.pictures.read(number), 2 * THUMBNAIL)
+        except BadSample:
+            return None
+        name = self.pictures.names[number]
+        return {"name": name} | data_uri(np.asarray(image), side=THUMBNAIL)
+
+
+def reduced(picture: bytes | np.ndarray, side: int) -> Image.Image:
+    """A picture of at most so many pixels a side, of a JPEG not all of them decoded."""
+    image = open_bytes(picture) if isinstance(picture, bytes) else picture
+    if isinstance(image, Image.Image):
+        image.draft("RGB", (side, side))
+    image = decode_image(image)
+    image.thumbnail((side, side))
+    return image
 
 
 def opened(picture: str | None) -> Image.Image:
