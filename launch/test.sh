@@ -5,7 +5,23 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/environment.sh
 
+# The tests of the demo look at it in a browser; without one they are skipped.
+install_browser() {
+    if command -v chromedriver >/dev/null || [[ $EUID -ne 0 ]] ||
+        ! command -v apt-get >/dev/null; then
+        return
+    fi
+    echo "Installing chromium (a minute)"
+    local -x DEBIAN_FRONTEND=noninteractive
+    local get=(timeout 300 apt-get -qq)
+    {
+        "${get[@]}" update
+        "${get[@]}" install -y --no-install-recommends chromium chromium-driver
+    } </dev/null &>/dev/null || echo "  not possible here; its tests will be skipped"
+}
+
 install tests/requirements.txt
+install_browser
 ruff check .
 ruff format --check .
 # Two processes: half of the time goes to compilations, which one core makes.

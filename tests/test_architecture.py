@@ -32,7 +32,7 @@ LAYERS = [
     {"starting"},
     {"runs", "evaluations", "following", "features", "one_head", "resizing"},
     {"proof", "encoder"},
-    {"planning", "launching"},
+    {"planning", "launching", "showing"},
     {  # programs
         "train",
         "evaluate",
@@ -127,6 +127,9 @@ ONLY_IN = {
     "simplejpeg": ("data/transforms/jpeg.py",),
     "cv2": ("data/transforms/jpeg.py",),
     "tensorboardX": ("core/logs.py",),
+    "gradio": ("showing/page.py",),
+    "fastapi": ("showing/page.py",),
+    "uvicorn": ("showing/page.py",),
     "yaml": ("launching/manifest.py",),
 }
 LONGEST_FILE, LONGEST_FUNCTION, MOST_PARAMETERS, MOST_FIELDS = 300, 60, 6, 14

@@ -19,6 +19,7 @@ from tests.porting.tiny_models import (
     siglip,
 )
 from vlp_jax import endpoints, proof
+from vlp_jax.core.errors import BadSample
 from vlp_jax.encoder import Encoder
 
 
@@ -78,6 +79,18 @@ def test_every_form_of_a_picture(encoder, tmp_path):
     found = encoder.encode_image(batch)
     np.testing.assert_allclose(found[0], expected, atol=1e-6)
     assert np.abs(found[1] - expected).max() > 1e-3
+
+
+def test_a_picture_as_the_model_sees_it(encoder):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (37, 53, 3), np.uint8)
+    seen = encoder.prepare_image(Image.fromarray(picture))
+    assert seen.dtype == np.uint8 and seen.shape[0] == seen.shape[1]
+    found = encoder.encode_image([picture, seen])
+    np.testing.assert_allclose(found[1], found[0], atol=1e-6)
+    with pytest.raises(BadSample, match="image_unreadable"):
+        encoder.prepare_image(b"no picture")
+    assert encoder.batch_size == 8
 
 
 def test_one_string_several_and_none(encoder):

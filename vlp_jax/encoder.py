@@ -42,6 +42,18 @@ class Encoder:
         self.logit_bias = float(model.parameters.get("logit_bias", 0.0))
         self._predictor = model.predictor(MeshSpec().make(), batch_size)
 
+    @property
+    def batch_size(self) -> int:
+        """That asked for, rounded up to what the devices divide."""
+        return self._predictor.batch_size
+
+    def prepare_image(self, picture: bytes | np.ndarray | Any) -> np.ndarray:
+        """A picture as the model sees it, uint8 [S, S, 3], from what encodes it.
+
+        Raises BadSample. What comes out may be given to the model in its place.
+        """
+        return self._predictor.prepare_image(picture)
+
     def encode_image(
         self, pictures: Picture | Iterable[Picture], progress: bool = False
     ) -> Float[np.ndarray, "n embedding"]:
@@ -67,7 +79,7 @@ class Encoder:
         return np.concatenate(found) if found else self._nothing()
 
     def can(self, name: str) -> bool:
-        """Whether the model can 'embed', 'match', 'generate' or 'answer'."""
+        """Whether the model can 'embed', 'match', 'attend', 'generate' or 'answer'."""
         return self._predictor.can(name)
 
     def match(

@@ -44,6 +44,12 @@ def test_a_larger_picture_keeps_its_form(shape, shown):
     assert (found.format, found.size) == ("JPEG", shown)
 
 
+def test_a_page_says_how_large_its_pictures_are():
+    pixels = np.full((300, 600, 3), 90, np.uint8)
+    assert decoded(data_uri(pixels, side=320)).size == (320, 160)
+    assert decoded(data_uri(pixels, side=800)).size == (600, 300)
+
+
 def test_what_is_drawn_stays_as_it_is():
     pixels = picture(300)
     uri = data_uri(pixels, drawn=True)

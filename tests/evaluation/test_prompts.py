@@ -7,7 +7,7 @@ import pytest
 
 from vlp_jax.core.class_prompts import fill
 from vlp_jax.core.errors import ConfigError
-from vlp_jax.evaluation.prompts import TEMPLATES, chosen, templates
+from vlp_jax.evaluation.prompts import TEMPLATES, chosen, names, templates
 
 
 def test_template_sets_fit_the_embedded_data():
@@ -15,6 +15,12 @@ def test_template_sets_fit_the_embedded_data():
     assert len(templates("openai_simple7")) == 7
     assert "a small red {}" in templates("digit_scenes")
     assert templates(["{}!"]) == ("{}!",)
+
+
+def test_the_sets_are_named():
+    known = names()
+    assert {"photo", "digit_scenes", "openai_imagenet80"} <= set(known)
+    assert all(templates(name) for name in known)
 
 
 def test_the_published_sets():

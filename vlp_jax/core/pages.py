@@ -44,10 +44,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def data_uri(picture: np.ndarray, drawn: bool = False) -> dict[str, Any]:
+def data_uri(
+    picture: np.ndarray, drawn: bool = False, side: int = THUMBNAIL
+) -> dict[str, Any]:
     """A picture for an <img>: its inline source, and whether to show its pixels.
 
-    picture: uint8 [H, W, 3]; one that is `drawn` stays as it is.
+    picture: uint8 [H, W, 3], reduced to `side`; one that is `drawn` stays as it is.
     """
     image, buffer = Image.fromarray(picture), io.BytesIO()
     is_tiny = max(image.size) <= TINY
@@ -55,7 +57,7 @@ def data_uri(picture: np.ndarray, drawn: bool = False) -> dict[str, Any]:
     if kind == "png":
         image.save(buffer, "PNG", optimize=True)
     else:
-        image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
         image.save(buffer, "JPEG", quality=82)
     code = base64.b64encode(buffer.getvalue()).decode("ascii")
     return {"source": f"data:image/{kind};base64,{code}", "is_tiny": is_tiny}

@@ -27,14 +27,22 @@ def chosen(name: str | Sequence[str] | None, source: Source) -> tuple[str, ...]:
     return templates(name)
 
 
+def names() -> tuple[str, ...]:
+    """Those of the sets of assets/templates.json."""
+    return tuple(_sets())
+
+
+def _sets() -> dict[str, list[str]]:
+    return json.loads(TEMPLATES.read_text(encoding="utf-8"))
+
+
 def templates(name: str | Sequence[str]) -> tuple[str, ...]:
     """The set called `name`, the lines of the text file there, or `name` itself.
 
     '{}' stands for the class; so does '{c}', as clip_benchmark writes it. Raises
     ConfigError for an unknown name, an empty sequence and a template with neither.
     """
-    sets = json.loads(TEMPLATES.read_text(encoding="utf-8"))
-    found = named_texts(name, sets, "prompt templates")
+    found = named_texts(name, _sets(), "prompt templates")
     if not found:
         raise ConfigError("templates is empty; give at least ('a photo of a {}',)")
     found = tuple(template.replace("{c}", "{}") for template in found)
