@@ -168,8 +168,9 @@ def test_a_training_recipe_builds(name, tmp_path, pictures, monkeypatch):
     for block in (config[section] for section in SECTIONS.values()):
         if block.train.kind == "digit_scenes":
             block.train.size = 400  # all of them are read for answers and tokens
-    if config.initialise.parts is None:  # the tokenizer is that of the other run
-        config.initialise.checkpoint = config.prompts.start = None
+    if config.initialise.parts in (None, ("^text/",)):  # the other run's tokenizer
+        config.initialise.update(checkpoint=None, parts=None)
+        config.prompts.start = None
     if config.questions.train.kind == "vqa_v2":
         root = write_questions(tmp_path / "vqa")
         config.questions.train.update(root=root, split="val")

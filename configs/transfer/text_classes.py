@@ -23,7 +23,7 @@ from vlp_jax import recipe
 def get_config():
     config = quickstart.get_config()
     config.name = "text_classes"
-    config.batch_size = 20
+    config.batch_size = 40
     config.steps = 100
 
     config.data.train.kind = None
