@@ -118,14 +118,20 @@ def test_a_start_of_other_words_than_the_template_has(before, tmp_path):
         fresh(labelled(before, **coop, model__text__pool="largest_id"), tmp_path)
 
 
+ADAPTED = STRATEGIES["lora"] | dict(
+    prompts__template=CONTEXT,
+    trainable=("^adapters/",),
+    tokenizer__length=16,
+    learning_rate__peak=0.1,
+    ema_decay=0.9,
+)
+
+
 @pytest.fixture(scope="module")
 def adapted(before, tmp_path_factory):
     """A finished run with LoRA and learned context, and its run."""
     workdir = tmp_path_factory.mktemp("adapted")
-    settings = STRATEGIES["lora"] | dict(
-        prompts__template=CONTEXT, trainable=("^adapters/",), tokenizer__length=16
-    )
-    run = TrainingRun(labelled(before, **settings, learning_rate__peak=0.1), workdir)
+    run = TrainingRun(labelled(before, **ADAPTED), workdir)
     state = run.finish(run.start())
     return workdir, run, state
 
@@ -170,4 +176,32 @@ def test_merged_and_exported_it_is_the_same_model(adapted, tmp_path, form):
         for name, start in (("a", workdir), ("b", target))
     ]
     for one, other in zip(*map(jax.tree.leaves, starts), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_learned_context_goes_on_where_it_was(adapted, tmp_path):
+    """In the same words; fewer of them are refused, others begin anew."""
+    workdir, run, state = adapted
+    settings = STRATEGIES["coop"] | dict(tokenizer__length=16)
+    again = variables_of(fresh(labelled(workdir, **settings), tmp_path / "again"))
+    learned = variables_of(state)["params"]["adapters"]["context"]
+    np.testing.assert_array_equal(again["params"]["adapters"]["context"], learned)
+    others = settings | dict(prompts__template="[v8] [v9] {}")
+    more = variables_of(fresh(labelled(workdir, **others), tmp_path / "more"))["params"]
+    words = again["params"]["text"]["token_embedding"].shape[0]
+    assert more["text"]["token_embedding"].shape[0] == words + 2
+    fewer = settings | dict(prompts__template="[v1] {}")
+    with pytest.raises(ConfigError, match=r"knows some of the context tokens \[v1\]"):
+        fresh(labelled(workdir, **fewer), tmp_path / "fewer")
+
+
+def test_a_resumed_run_with_adapters_ends_the_same(before, adapted, tmp_path):
+    _, run, state = adapted
+    half = labelled(before, **ADAPTED, stop_after=2)
+    first = TrainingRun(half, tmp_path)
+    first.finish(first.start())
+    second = TrainingRun(labelled(before, **ADAPTED), tmp_path)
+    assert second.first_step == 2
+    last = second.finish(second.start())
+    for one, other in zip(*map(jax.tree.leaves, (state, last)), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -64,6 +64,7 @@ def make_adapters(config: ConfigDict, tokenizer: Tokenizer) -> Adapters:
     words = context_of(config)
     if words:
         _check_pool(config)
+        _check_last(tokenizer, words)
         found.append(Context(len(words), _start(config, tokenizer, words)))
     if config.get("share_encoder"):
         found.append(SharedEncoder())
@@ -93,6 +94,17 @@ def merged_config(config: ConfigDict) -> ConfigDict:
         config.lora.patterns = None
         config.share_encoder = False
     return config
+
+
+def _check_last(tokenizer: Tokenizer, words: tuple[str, ...]) -> None:
+    """ConfigError unless the context tokens are the last ones of the vocabulary."""
+    first = tokenizer.vocab_size - len(words)
+    if tokenizer.ids(words) != list(range(first, tokenizer.vocab_size)):
+        raise ConfigError(
+            f"the tokenizer knows some of the context tokens {', '.join(words[:4])} "
+            "already, from another run; give them other numbers, as [v11] [v12], or "
+            "start from the model that run started from"
+        )
 
 
 def _check_pool(config: ConfigDict) -> None:

@@ -6,7 +6,7 @@ import functools
 from ml_collections import ConfigDict
 
 from vlp_jax import build, endpoints
-from vlp_jax.adapting import has_adapters
+from vlp_jax.adapting import context_of, has_adapters
 from vlp_jax.core.types import PyTree
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.portable import Portable
@@ -20,6 +20,8 @@ from vlp_jax.trained import (
 )
 from vlp_jax.transfer.initialise import GivenWeights, InitialWeights
 
+WORDS, CONTEXT = "text/token_embedding", "adapters/context"
+
 
 class Start:
     """config.initialise: weights of a checkpoint of ours, or of any endpoint of `port`.
@@ -28,13 +30,13 @@ class Start:
     are to be merged first, is read whole into the memory of each process.
     """
 
-    def __init__(self, given: InitialWeights):
-        self.given = given
+    def __init__(self, given: InitialWeights, context: tuple[str, ...] = ()):
+        self.given, self.context = given, context
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Start | None":
         given = build.make_initial_weights(config)
-        return None if given is None else cls(given)
+        return None if given is None else cls(given, context_of(config))
 
     @functools.cached_property
     def model(self) -> Portable | None:
@@ -50,7 +52,16 @@ class Start:
         if self.model is None:
             return dataclasses.replace(self.given, checkpoint=path)
         own = dataclasses.asdict(self.given)
-        return GivenWeights(**own, arrays=self.model.parameters)
+        return GivenWeights(**own, arrays=self._arrays(self.model))
+
+    def _arrays(self, model: Portable) -> dict:
+        """Those of a model; context that the run goes on to learn is apart in it."""
+        count = len(self.context)
+        if not count or None in model.tokenizer.ids(self.context):
+            return model.parameters
+        table = model.parameters[WORDS]
+        parts = {WORDS: table[:-count], CONTEXT: table[-count:]}
+        return {**model.parameters, **parts}
 
     def tokenizer(self, config: ConfigDict) -> Tokenizer | None:
         """The one that belongs to the token embeddings; None if these do not come."""

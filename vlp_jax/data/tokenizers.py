@@ -191,6 +191,10 @@ class Tokenizer:
         )
         return Tokenizer(pretrained, self.length, self.canonicalise)
 
+    def ids(self, tokens: Sequence[str]) -> list[int]:
+        """The numbers of tokens of the vocabulary."""
+        return [self._backend.token_to_id(token) for token in tokens]
+
     def is_context(self, tokens: np.ndarray) -> np.ndarray:
         """Which of the tokens are context, bool of their shape."""
         return np.isin(tokens, self._context)

@@ -75,6 +75,9 @@ class Shaped(SimpleNamespace):
     def is_context(self, tokens: np.ndarray) -> np.ndarray:
         return np.zeros(tokens.shape, bool)
 
+    def ids(self, tokens: Sequence[str]) -> list[int]:
+        return [*range(self.vocab_size - len(tokens), self.vocab_size)]
+
 
 class StepProgram:
     """The train step of a config on given devices.
