@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+import vlp_jax
 from tests.few_shot import CONTEXT, STRATEGIES, labelled
 from tests.recipes import tiny
 from tests.saved_runs import saved
@@ -205,3 +206,29 @@ def test_a_resumed_run_with_adapters_ends_the_same(before, adapted, tmp_path):
     last = second.finish(second.start())
     for one, other in zip(*map(jax.tree.leaves, (state, last)), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_classes_from_python(before, adapted, tmp_path):
+    """With learned prompts, with labels of one's own, by a head, and of texts."""
+    model = vlp_jax.load(str(adapted[0]), batch_size=2)
+    found = model.classify(PICTURES)
+    assert model.class_names == NUMBERS and found.shape == (5, 10)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    cosines = model.encode_image(PICTURES) @ model.encode_text(fill(CONTEXT, NUMBERS)).T
+    logits = np.exp(model.logit_scale * cosines)
+    expected = logits / logits.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    assert model.classify(PICTURES[0], ["one", "two"], "a {}").shape == (1, 2)
+    with pytest.raises(ConfigError, match="was not trained to tell classes apart; giv"):
+        vlp_jax.load(str(before)).classify(PICTURES)
+
+    config = labelled(before, **STRATEGIES["head"], tokenizer__length=16)
+    run = TrainingRun(config, tmp_path)
+    run.finish(run.start())
+    head = vlp_jax.load(str(tmp_path))
+    assert head.class_names == NUMBERS and not head.can("embed")
+    assert head.classify(PICTURES).shape == (5, 10)
+    with pytest.raises(ConfigError, match="a head for 10 classes and got 2 labels"):
+        head.classify(PICTURES, ["one", "two"])
+    with pytest.raises(ConfigError, match="cannot classify_text: it has no classes"):
+        head.classify_text("a one")

@@ -22,6 +22,12 @@ def class_names_of(config: ConfigDict) -> tuple[str, ...]:
     return tuple(config.get("class_names") or ())
 
 
+def template_of(config: ConfigDict) -> str:
+    """The prompt of a class; a config of old has none, and the usual one."""
+    prompts = config.get("prompts")
+    return "a photo of a {}" if prompts is None else prompts.template
+
+
 def context_of(config: ConfigDict) -> tuple[str, ...]:
     """The context tokens that a run learns; () where its prompts are only words."""
     prompts = config.get("prompts")  # configs of old have none

@@ -11,8 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float
+from scipy.special import softmax
 
 from vlp_jax import endpoints
+from vlp_jax.adapting import class_names_of, template_of
+from vlp_jax.core.class_prompts import fill
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.logs import track
 from vlp_jax.models.predictor import check_pairs
@@ -78,8 +81,51 @@ class Encoder:
         ]
         return np.concatenate(found) if found else self._nothing()
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that the model was trained to tell apart; () where it was not."""
+        return class_names_of(self.model.config)
+
+    def classify(
+        self,
+        pictures: Picture | Iterable[Picture],
+        labels: Sequence[str] = (),
+        template: str | None = None,
+    ) -> Float[np.ndarray, "n labels"]:
+        """Probabilities of labels, float32 [n, labels]; without labels of class_names.
+
+        A model with a head has no others. One that compares pictures with prompts takes
+        any; template: of a prompt, None: that of its training.
+        """
+        template = template or template_of(self.model.config)
+        prompts = fill(template, tuple(labels) or self.class_names)
+        if not prompts:
+            raise ConfigError(
+                f"{self.name} was not trained to tell classes apart; give labels"
+            )
+        prepared, size = self._prepared(pictures), self._predictor.batch_size
+        found = [np.zeros((0, len(prompts)), np.float32)]
+        for start in range(0, len(prepared), size):
+            part = prepared[start : start + size]
+            found.append(self._shares(self._predictor.classify(part, prompts), prompts))
+        return np.concatenate(found)
+
+    def classify_text(self, texts: str | Sequence[str]) -> Float[np.ndarray, "n class"]:
+        """Probabilities of class_names for one text or more, float32 [n, classes]."""
+        listed = _strings(texts, "classify_text")
+        return self._shares(self._predictor.classify_text(listed), self.class_names)
+
+    def _shares(self, logits: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        if logits.shape[1] != len(classes):
+            raise ConfigError(
+                f"{self.name} has a head for {logits.shape[1]} classes and got "
+                f"{len(classes)} labels; leave the labels out"
+            )
+        return softmax(logits, axis=1)
+
     def can(self, name: str) -> bool:
-        """Whether the model can 'embed', 'match', 'attend', 'generate' or 'answer'."""
+        """Whether the model can 'embed', 'match', 'generate', 'answer', 'classify' or
+        'classify_text'."""
         return self._predictor.can(name)
 
     def match(

@@ -25,6 +25,7 @@ class Colours:
     """What a page asks of an encoder; its embeddings are mean colours."""
 
     logit_scale, batch_size = 4.0, 2
+    class_names = tuple(COLOURS)
 
     def __init__(self, *abilities: str):
         self.abilities, self.encoded = abilities, 0
@@ -43,6 +44,9 @@ class Colours:
         rows = [[colour in text for colour in COLOURS] for text in texts]
         found = np.array(rows, np.float32).reshape(-1, len(COLOURS))
         return found / np.linalg.norm(found, axis=1, keepdims=True).clip(1e-6)
+
+    def classify(self, pictures) -> np.ndarray:
+        return self.encode_image(pictures)
 
     def match(self, pictures, texts: Sequence[str]) -> np.ndarray:
         return self.encode_text(texts) @ self.encode_image(pictures)[0]

@@ -167,6 +167,12 @@ def test_what_is_wrong_with_labels(views, folder):
         assert said.startswith(f"template {template or ''!r} has no '{{}}' where the")
 
 
+def test_a_model_with_a_head_has_its_own_labels(folder, tmp_path):
+    views = make_views(folder, tmp_path / "index", "classify")
+    page = views.classify(str(folder / "green.png"))
+    assert parts(page, "li") == ["green100.0 %", "red0.0 %", "blue0.0 %"]
+
+
 def test_captions_and_answers_are_escaped(views, folder):
     picture = str(folder / "red.png")
     assert parts(views.caption(picture, ""), "p") == ["<b>picture</b>"]

@@ -47,6 +47,8 @@ def _texts(views: Views) -> list[Any]:
 
 
 def _labels(views: Views) -> list[Any]:
+    if not views.encoder.can("embed"):  # a head knows its classes
+        return []
     given = views.pictures.suggestions
     return [
         gr.Textbox(
@@ -72,7 +74,7 @@ def _line(label: str, placeholder: str = "") -> list[Any]:
 TABS = (
     Tab("Similar", ("embed",), Views.similar, "Search", lambda views: []),
     Tab("Describe", ("embed", "match"), Views.describe, "Compare", _texts),
-    Tab("Classify", ("embed",), Views.classify, "Classify", _labels),
+    Tab("Classify", ("embed", "classify"), Views.classify, "Classify", _labels),
     Tab(
         "Caption",
         ("generate",),

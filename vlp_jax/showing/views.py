@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.special import softmax
 
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.pages import data_uri, render
@@ -135,17 +136,22 @@ class Views:
         return result(note=note, rows=[bar(texts[i], scores[i]) for i in best])
 
     @explained
-    def classify(self, picture: str | None, typed: str, template: str) -> str:
-        """Probabilities of labels, zero-shot: by prompts made with each of them."""
+    def classify(self, picture: str | None, typed: str = "", template: str = "") -> str:
+        """Probabilities of labels, zero-shot: by prompts made with each of them.
+
+        Of a model with a head those of its own classes.
+        """
         image, labels = opened(picture), lines(typed, commas=True)
-        if len(labels) < 2:
+        if not self.encoder.can("embed"):
+            labels = self.encoder.class_names
+            shares = self.encoder.classify([image])[0]
+        elif len(labels) < 2:
             raise ConfigError("Type two labels or more, one a line or with commas.")
-        chosen = template if template in prompts.names() else (template or "",)
-        templates = prompts.templates(chosen)
-        rows = class_weights(self.encoder, labels, templates)
-        logits = self.encoder.logit_scale * rows @ self.encoder.encode_image([image])[0]
-        shares = np.exp(logits - logits.max())
-        shares /= shares.sum()
+        else:
+            chosen = template if template in prompts.names() else (template or "",)
+            rows = class_weights(self.encoder, labels, prompts.templates(chosen))
+            logits = rows @ self.encoder.encode_image([image])[0]
+            shares = softmax(self.encoder.logit_scale * logits)
         best = np.argsort(-shares, kind="stable")[:SHOWN]
         return result(rows=[bar(labels[i], shares[i], percent=True) for i in best])
 
