@@ -272,3 +272,40 @@ def test_the_one_source_of_a_dataset_or_a_recipe():
     mixed.data.mixture.more = recipe.mixed("digit_scenes", **scenes)
     with pytest.raises(ConfigError, match=r"sources \(more\); prepare takes one"):
         open_one(mixed, "prepare")
+
+
+def labelled(**settings):
+    """A run of pictures of one digit with their classes, and of a table of texts."""
+    config = tiny(data__train__kind=None, **settings)
+    config.labels.train.update(
+        kind="digit_scenes", size=40, canvas=24, digit_counts=(1,)
+    )
+    return config
+
+
+def test_classes_are_those_of_the_source_or_of_the_config(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("text,label\n" + "".join(f"t {n},{n}\n" for n in range(10)))
+    assert Streams(labelled()).class_names() == NUMBERS
+    assert Streams(tiny()).class_names() is None
+    names = tuple("abcdefghij")
+    assert Streams(labelled(class_names=names)).class_names() == names
+    both = labelled(texts__train__kind="text_table", texts__train__root=str(table))
+    streams = Streams(both)
+    assert streams.class_names() == NUMBERS and streams.sizes["texts"] == 16
+    both.class_names = streams.class_names()
+    tokenizer = build.make_tokenizer(both, streams.texts(20))
+    found = streams.samples(build.make_preprocessing(both), tokenizer, ())
+    assert {"image", "label"} <= found["labels"][0].keys()
+    assert "image" not in found["texts"][0] and found["texts"][0]["label"] < 10
+
+
+def test_classes_that_do_not_fit_each_other(tmp_path):
+    with pytest.raises(ConfigError, match="class_names has 2, labels has 10; read"):
+        Streams(labelled(class_names=("a", "b"))).class_names()
+    config = labelled(labels__mixture={"more": recipe.mixed("digit_scenes", size=9)})
+    with pytest.raises(ConfigError, match="names no classes; give a source that does"):
+        Streams(config).class_names()
+    config.labels.shots = 2
+    with pytest.raises(ConfigError, match="labels.shots takes its examples from one"):
+        Streams(config)

@@ -26,7 +26,7 @@ from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.data.transforms.crop import RandomResizedCrop
 from vlp_jax.data.transforms.image import Preprocessing
 from vlp_jax.parallel.sharding import Share
-from vlp_jax.settings import SECTIONS, stream_sizes
+from vlp_jax.settings import LABELLED, SECTIONS, stream_sizes
 
 SAMPLES: dict[str, Callable[..., Samples]] = {
     "pairs": PairSamples,
@@ -48,7 +48,7 @@ class Feed:
     def __init__(self, config: ConfigDict, stream: str = "pairs"):
         self.stream, self.section = stream, SECTIONS[stream]
         self.config, self.chosen = config.data, config[self.section]
-        self.config_seed, self.seed = config.seed, seed_of(config.seed, stream)
+        self.whole, self.seed = config, seed_of(config.seed, stream)
         blocks = self._blocks()
         sources = {
             name: build.pick(SOURCES, _without_shares(block), where)
@@ -71,7 +71,10 @@ class Feed:
     def _few(self, source: Source) -> Source:
         """The source, or so many of its examples a class where that is wanted."""
         shots = self.chosen.get("shots")
-        return source if shots is None else FewShots(source, shots, self.config_seed)
+        if shots is None:
+            return source
+        names = tuple(self.whole.class_names or source.class_names)
+        return FewShots(source, shots, self.whole.seed, names)
 
     def _blocks(self) -> list[tuple[str, str, ConfigDict]]:
         """(where it is set, its name, its settings) of every source."""
@@ -127,6 +130,8 @@ class Feed:
         if self.stream == "questions":
             more = tokenizer.with_length(self.chosen.answer_length), classes
             tokenizer = tokenizer.with_length(self.chosen.length or tokenizer.length)
+        if self.stream in LABELLED:
+            more = (len(self.whole.class_names or self.source.class_names),)
         return SAMPLES[self.stream](*common, tokenizer, self.seed, *more)
 
     def batches(

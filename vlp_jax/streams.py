@@ -67,16 +67,17 @@ class Streams:
 
         None where neither is read.
         """
-        named = {
-            name: tuple(source.class_names)
-            for name, source in self.sources.items()
-            if name in LABELLED
-        }
+        read = {n: source for n, source in self.sources.items() if n in LABELLED}
+        named = {n: tuple(x.class_names) for n, x in read.items() if x.class_names}
         if self.config.class_names is not None:
             named = {"class_names": tuple(self.config.class_names), **named}
-        counts = {name: len(names) for name, names in named.items()}
-        if len(set(counts.values())) > 1 or 0 in counts.values():
-            said = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        if read and not named:
+            raise ConfigError(
+                f"{' and '.join(x.name for x in read.values())} names no classes; give "
+                "a source that does, or --config.class_names=\"('cat', 'dog')\""
+            )
+        if len({len(names) for names in named.values()}) > 1:
+            said = ", ".join(f"{n} has {len(names)}" for n, names in named.items())
             raise ConfigError(
                 f"classes do not fit each other: {said}; read sources with the same "
                 "classes, and give config.class_names as many names"

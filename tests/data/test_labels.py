@@ -26,8 +26,9 @@ class Classed(Numbers):
         return Example(found.image, found.captions, label=label, name=found.name)
 
 
-def samples(kind, source, tokenize=tokenize):
-    return kind(source, Order(len(source), seed=0), prepare, tokenize, seed=0)
+def samples(kind, source, prepare=prepare, classes=3):
+    order = Order(len(source), seed=0)
+    return kind(source, order, prepare, tokenize, seed=0, classes=classes)
 
 
 def shapes(sample: dict) -> dict:
@@ -58,8 +59,7 @@ def test_a_text_and_its_class_without_a_look_at_the_picture():
     def never(image, rng):
         raise AssertionError("a picture was decoded")
 
-    source = Classed(40)
-    found = LabelledTexts(source, Order(40, seed=0), never, tokenize, seed=0)
+    found = samples(LabelledTexts, Classed(40), never)
     texts = (((LENGTH,), "int32"), ((LENGTH,), "bool"))
     names = ("text_tokens", "text_mask")
     assert shapes(found[3]) == dict(zip(names, texts, strict=True)) | COMMON
@@ -70,29 +70,33 @@ def test_a_text_and_its_class_without_a_look_at_the_picture():
 
 
 def test_a_label_without_a_name():
-    source = Classed(40)
-    source.class_names = ("cat", "dog")
+    found = samples(LabelledPictures, Classed(40), classes=2)
     with pytest.raises(ConfigError, match=r"has the label 2; expected one of 0\.\.1"):
         for position in range(40):
-            samples(LabelledPictures, source)[position]
+            found[position]
+
+
+def few_shots(source, shots, seed=0, names=Classed.class_names):
+    return FewShots(source, shots, seed, names)
 
 
 def test_so_many_of_each_class():
-    few = FewShots(Classed(60), 4, seed=0)
+    few = few_shots(Classed(60), 4)
     assert len(few) == 12 and few.class_names == ("cat", "dog", "cow")
     assert Counter(few[i].label for i in range(12)) == {0: 4, 1: 4, 2: 4}
-    assert few.indices == FewShots(Classed(60), 4, seed=0).indices
-    other = FewShots(Classed(60), 4, seed=1)
+    assert few.indices == few_shots(Classed(60), 4).indices
+    other = few_shots(Classed(60), 4, seed=1)
     assert few.indices != other.indices and few.fingerprint != other.fingerprint
-    assert few.fingerprint != FewShots(Classed(60), 5, seed=0).fingerprint
+    assert few.fingerprint != few_shots(Classed(60), 5).fingerprint
     assert "4 a class" in few.name
 
 
 def test_fewer_than_wanted_and_none():
-    all_of_them = FewShots(Classed(12), 99, seed=0)
+    all_of_them = few_shots(Classed(12), 99)
     assert all_of_them.indices == [1, 2, 3, 4, 5, 6, 8, 9, 11]
-    source = Classed(12)
-    source.class_names = ("cat", "dog", "cow", "hen")
+    four = ("cat", "dog", "cow", "hen")
     with pytest.raises(ConfigError, match="no example of 'hen' .1 such"):
-        FewShots(source, 2, seed=0)
+        few_shots(Classed(12), 2, names=four)
+    with pytest.raises(ConfigError, match="names no classes to draw from"):
+        few_shots(Classed(12), 2, names=())
     assert np.shape(all_of_them[0].image)

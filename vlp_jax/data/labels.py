@@ -1,32 +1,45 @@
 """The streams `labels`, of pictures with a class, and `texts`, of texts with one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.types import Example, Source
+from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 from vlp_jax.data.pairs import choose_caption
 from vlp_jax.data.samples import Samples
 
 
-def check_label(example: Example, source: Source) -> None:
-    """BadSample without a label; ConfigError for one that the source does not name."""
+def check_label(example: Example, classes: int) -> None:
+    """BadSample without a label; ConfigError for one that no class has."""
     if example.label is None:
         raise BadSample("label_missing")
-    if not 0 <= example.label < len(source.class_names):
+    if not 0 <= example.label < classes:
         raise ConfigError(
-            f"{example.name or 'an example'} of {source.name} has the label "
-            f"{example.label}; expected one of 0..{len(source.class_names) - 1}, the "
-            "classes that the source names"
+            f"{example.name or 'an example'} has the label {example.label}; expected "
+            f"one of 0..{classes - 1}, the classes that its source names, or those of "
+            "config.class_names"
         )
 
 
 class LabelledPictures(Samples):
-    """Samples (samples.py) of pictures with their class."""
+    """Samples (samples.py) of pictures with their class, one of so many."""
+
+    def __init__(
+        self,
+        source: Source,
+        order: Order | BlockOrder | MixedOrder,
+        prepare: Callable,
+        tokenize: Callable,
+        seed: int,
+        classes: int,
+    ):
+        super().__init__(source, order, prepare, tokenize, seed)
+        self.classes = classes
 
     def check(self, example: Example) -> None:
-        check_label(example, self.source)
+        check_label(example, self.classes)
 
     def texts(
         self, example: Example, rng: np.random.Generator
@@ -34,11 +47,11 @@ class LabelledPictures(Samples):
         return {"label": np.int32(example.label)}
 
 
-class LabelledTexts(Samples):
-    """Samples (samples.py) of texts with their class; pictures are not looked at."""
+class LabelledTexts(LabelledPictures):
+    """Samples of texts with their class; pictures are not looked at."""
 
     def check(self, example: Example) -> None:
-        check_label(example, self.source)
+        super().check(example)
         if not example.captions:
             raise BadSample("caption_missing")
 
@@ -51,11 +64,8 @@ class LabelledTexts(Samples):
         self, example: Example, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         tokens, mask = self.tokenize([choose_caption(example, rng)])
-        return {
-            "text_tokens": tokens[0],
-            "text_mask": mask[0],
-            "label": np.int32(example.label),
-        }
+        words = {"text_tokens": tokens[0], "text_mask": mask[0]}
+        return words | super().texts(example, rng)
 
 
 class FewShots:
@@ -65,14 +75,21 @@ class FewShots:
     shots, or the source ends: ConfigError where a class then has none.
     """
 
-    def __init__(self, source: Source, shots: int, seed: int):
+    def __init__(
+        self, source: Source, shots: int, seed: int, class_names: Sequence[str]
+    ):
+        if not class_names:
+            raise ConfigError(
+                f"shots={shots}: {source.name} names no classes to draw from; name "
+                "them by config.class_names"
+            )
         self.source, self.class_names = source, source.class_names
         self.name = f"{source.name} ({shots} a class)"
-        chosen: dict[int, list[int]] = {n: [] for n in range(len(source.class_names))}
+        chosen: dict[int, list[int]] = {n: [] for n in range(len(class_names))}
         for index in self._drawn(seed):
             try:
                 example = source[index]
-                check_label(example, source)
+                check_label(example, len(class_names))
             except BadSample:
                 continue
             mine = chosen[example.label]
@@ -80,7 +97,7 @@ class FewShots:
                 mine.append(index)
             if all(len(indices) == shots for indices in chosen.values()):
                 break
-        empty = [source.class_names[n] for n, mine in chosen.items() if not mine]
+        empty = [class_names[n] for n, mine in chosen.items() if not mine]
         if empty:
             raise ConfigError(
                 f"shots={shots}: {source.name} has no example of {empty[0]!r} "
