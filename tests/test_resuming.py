@@ -1,13 +1,19 @@
 """What may change between two legs of a run, and what makes it another run."""
 
+import copy
+import functools
 import json
 
 import pytest
 
+from configs import quickstart
+from configs.pretrain import clip_rn50, siglip_vit_b16
+from configs.scenes import albef
 from tests.recipes import pretraining
 from vlp_jax import defaults
 from vlp_jax.checkpoint import description
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.recipe import mixed
 from vlp_jax.resuming import Previous, changed_data, changed_settings
 from vlp_jax.trained import CONFIG, DATA
 
@@ -153,6 +159,32 @@ def test_a_checkpoint_of_an_older_version():
     assert changed_settings(before, now)[1] == [
         "objectives.info_nce.weight: 0.0 -> 0.3",
         "optimizer.b2: 0.98 -> 0.5",
+    ]
+
+
+LATER = (  # settings that checkpoints of the first versions lack
+    *("labels", "texts", "class_names", "prompts", "lora", "layer_decay"),
+    *("share_encoder", "data.train.style", "model.conditional_prompts"),
+    *("model.image.prompts", "model.image.deep_prompts"),
+    "questions.mixture.more.style",
+)
+
+
+@pytest.mark.parametrize("recipe", [quickstart, albef, clip_rn50, siglip_vit_b16])
+def test_a_checkpoint_without_later_settings_goes_on(recipe):
+    """Their defaults are those of the kinds that the run is of."""
+    config = recipe.get_config()
+    with config.unlocked():
+        config.questions.mixture.more = mixed("digit_scenes")
+    now = json.loads(defaults.resolved(config).to_json_best_effort())
+    before = copy.deepcopy(now)
+    for path in LATER:
+        *sections, key = path.split(".")
+        functools.reduce(lambda place, name: place[name], sections, before).pop(key)
+    assert changed_settings(before, now) == ([], [])
+    now["labels"]["train"]["kind"] = "digit_scenes"
+    assert changed_settings(before, now)[1] == [
+        "labels.train.kind: None -> digit_scenes"
     ]
 
 

@@ -285,12 +285,15 @@ def labelled(**settings):
 
 def test_classes_are_those_of_the_source_or_of_the_config(tmp_path):
     table = tmp_path / "a.csv"
-    table.write_text("text,label\n" + "".join(f"t {n},{n}\n" for n in range(10)))
+    table.write_text("text,label\n" + "".join(f"t {n},{n}\n" for n in NUMBERS))
     assert Streams(labelled()).class_names() == NUMBERS
     assert Streams(tiny()).class_names() is None
     names = tuple("abcdefghij")
     assert Streams(labelled(class_names=names)).class_names() == names
     both = labelled(texts__train__kind="text_table", texts__train__root=str(table))
+    with pytest.raises(ConfigError, match="texts has 10; read sources with"):
+        Streams(both).class_names()  # by the alphabet: eight, five, ...
+    both.texts.train.class_names = NUMBERS
     streams = Streams(both)
     assert streams.class_names() == NUMBERS and streams.sizes["texts"] == 16
     both.class_names = streams.class_names()
@@ -303,7 +306,12 @@ def test_classes_are_those_of_the_source_or_of_the_config(tmp_path):
 def test_classes_that_do_not_fit_each_other(tmp_path):
     with pytest.raises(ConfigError, match="class_names has 2, labels has 10; read"):
         Streams(labelled(class_names=("a", "b"))).class_names()
-    config = labelled(labels__mixture={"more": recipe.mixed("digit_scenes", size=9)})
+    same = labelled(labels__mixture={"more": recipe.mixed("digit_scenes", size=9)})
+    assert Streams(same).class_names() == NUMBERS
+    table = tmp_path / "a.csv"
+    table.write_text("text,label\na,b\n")
+    more = recipe.mixed("text_table", root=str(table))
+    config = labelled(labels__mixture={"more": more})
     with pytest.raises(ConfigError, match="names no classes; give a source that does"):
         Streams(config).class_names()
     config.labels.shots = 2

@@ -13,8 +13,9 @@ from tests.saved_runs import saved
 from vlp_jax import endpoints
 from vlp_jax.core import trees
 from vlp_jax.core.class_prompts import fill
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, RunError
 from vlp_jax.data.sources.scene_words import NUMBERS
+from vlp_jax.evaluation.zero_shot import class_weights
 from vlp_jax.runs import TrainingRun
 from vlp_jax.trained import load_checkpoint
 from vlp_jax.training.state import variables_of
@@ -111,7 +112,7 @@ def test_a_start_of_other_words_than_the_template_has(before, tmp_path):
         ConfigError, match=r"is 5 tokens of.*has 2 for a.*\[v1\] to \[v5"
     ):
         fresh(labelled(before, **coop, prompts__start="a big red"), tmp_path)
-    with pytest.raises(ConfigError, match="'no class'; expected a text with '{}'"):
+    with pytest.raises(ConfigError, match="template 'no class' has no '{}'"):
         fresh(labelled(before, prompts__template="no class"), tmp_path)
     with pytest.raises(ConfigError, match="does not fit into tokenizer.length=5"):
         fresh(labelled(before, tokenizer__length=5), tmp_path)
@@ -228,7 +229,58 @@ def test_classes_from_python(before, adapted, tmp_path):
     head = vlp_jax.load(str(tmp_path))
     assert head.class_names == NUMBERS and not head.can("embed")
     assert head.classify(PICTURES).shape == (5, 10)
-    with pytest.raises(ConfigError, match="a head for 10 classes and got 2 labels"):
+    with pytest.raises(ConfigError, match="tells its own 10 classes apart .zero"):
         head.classify(PICTURES, ["one", "two"])
     with pytest.raises(ConfigError, match="cannot classify_text: it has no classes"):
         head.classify_text("a one")
+
+
+def test_words_that_a_model_has_not_learned(before, adapted, plain):
+    model = vlp_jax.load(str(adapted[0]), batch_size=8)
+    for template in ("[v1] [v9] {}", "[c1] {}"):
+        with pytest.raises(ConfigError, match=r"has not learned \[(v9|c1_0)\]"):
+            model.classify(PICTURES, template=template)
+    with pytest.raises(ConfigError, match=r"has not learned \[v9\]; use its own"):
+        model.encode_text("[v9] one")
+    with pytest.raises(ConfigError, match=r"has not learned \[v1\], \[v2\]"):
+        plain.classify(PICTURES, fill(CONTEXT, NUMBERS))
+    with pytest.raises(RunError, match=r"a template has learned words \(\[v1\]"):
+        class_weights(plain, NUMBERS, (CONTEXT,))
+
+
+def test_a_start_does_not_undo_what_was_learned(adapted, tmp_path):
+    workdir, _, state = adapted
+    settings = STRATEGIES["coop"] | dict(tokenizer__length=16, prompts__start="a big")
+    again = variables_of(fresh(labelled(workdir, **settings), tmp_path))
+    learned = variables_of(state)["params"]["adapters"]["context"]
+    np.testing.assert_array_equal(again["params"]["adapters"]["context"], learned)
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        (dict(lora__rank=2), "lora.rank and lora.alpha need the matrices"),
+        (dict(prompts__start="a big"), "prompts.start is of learned words, and"),
+        (dict(model__conditional_prompts=True), "model.conditional_prompts is of"),
+        (dict(model__image__deep_prompts=True), "model.image.prompts is 0"),
+        (
+            dict(**STRATEGIES["head"], prompts__template=CONTEXT),
+            "has learned words, which models of kind two_tower",
+        ),
+        (dict(class_names=tuple(range(10))), "has the class name 0; expected texts"),
+        (dict(class_names=("a",) * 10), "has the class name 'a'; expected texts, none"),
+    ],
+)
+def test_settings_that_would_have_no_effect(before, tmp_path, settings, said):
+    with pytest.raises(ConfigError, match=said):
+        TrainingRun(labelled(before, **settings, tokenizer__length=16), tmp_path)
+
+
+def test_a_head_of_other_classes_is_not_taken(before, tmp_path):
+    settings = STRATEGIES["head"] | dict(tokenizer__length=16)
+    run = TrainingRun(labelled(before, **settings), tmp_path / "first")
+    run.finish(run.start())
+    names = tuple("abcdefghij")
+    other = labelled(tmp_path / "first", **settings, class_names=names)
+    with pytest.raises(ConfigError, match=r"is of other classes \(zero, one"):
+        fresh(other, tmp_path / "second")

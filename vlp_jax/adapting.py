@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from vlp_jax.core.class_prompts import CONTEXT, context_tokens, fill
+from vlp_jax.core.class_prompts import (
+    CONTEXT,
+    check_template,
+    context_tokens,
+    fill,
+)
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import call
 from vlp_jax.data.tokenizers import Tokenizer
@@ -31,9 +36,12 @@ def template_of(config: ConfigDict) -> str:
 def context_of(config: ConfigDict) -> tuple[str, ...]:
     """The context tokens that a run learns; () where its prompts are only words."""
     prompts = config.get("prompts")  # configs of old have none
-    if prompts is None or prompts.merged:
-        return ()
-    return context_tokens(prompts.template, class_names_of(config))
+    return () if prompts is None or prompts.merged else learned_words(config)
+
+
+def learned_words(config: ConfigDict) -> tuple[str, ...]:
+    """The context tokens of a config's prompts, whether or not they are merged."""
+    return context_tokens(template_of(config), class_names_of(config))
 
 
 def with_context(config: ConfigDict, tokenizer: Tokenizer) -> Tokenizer:
@@ -47,18 +55,17 @@ def make_class_prompts(config: ConfigDict, tokenizer: Tokenizer) -> dict:
     names = class_names_of(config)
     if not names:
         return {}
-    if "{}" not in config.prompts.template:
-        raise ConfigError(
-            f"prompts.template is {config.prompts.template!r}; expected a text with "
-            "'{}' where the name of the class goes, as 'a photo of a {}'"
-        )
-    tokens, mask = tokenizer(fill(config.prompts.template, names))
-    if mask.all(axis=1).any():
-        longest = names[int(mask.sum(axis=1).argmax())]
-        raise ConfigError(
-            f"the prompt of {longest!r} does not fit into tokenizer.length="
-            f"{tokenizer.length} tokens; set a longer one, or a shorter template"
-        )
+    check_template(config.prompts.template)
+    prompts = fill(config.prompts.template, names)
+    tokens, mask = tokenizer(prompts)
+    if mask.all(axis=1).any():  # full, or cut
+        whole = tokenizer.with_length(tokenizer.length + 1)(prompts)[1].sum(axis=1)
+        if whole.max() > tokenizer.length:
+            raise ConfigError(
+                f"the prompt of {names[int(whole.argmax())]!r} does not fit into "
+                f"tokenizer.length={tokenizer.length} tokens; set a longer one, or a "
+                "shorter template"
+            )
     context = tokenizer.is_context(tokens)
     arrays = {"class_tokens": tokens, "class_mask": mask, "class_context": context}
     return {name: jnp.asarray(array) for name, array in arrays.items()}
@@ -69,15 +76,22 @@ def make_adapters(config: ConfigDict, tokenizer: Tokenizer) -> Adapters:
     found: list[Adapter] = []
     words = context_of(config)
     if words:
-        _check_pool(config)
+        _check_tower(config)
         _check_last(tokenizer, words)
         found.append(Context(len(words), _start(config, tokenizer, words)))
+    else:
+        _check_words(config)
     if config.get("share_encoder"):
         found.append(SharedEncoder())
     lora = config.get("lora")
     if lora is not None and lora.patterns is not None:
         keywords = dict(lora.items()) | {"patterns": tuple(lora.patterns)}
         found.append(call(Lora, keywords, "lora"))
+    elif lora is not None and {*map(type, lora.values())} != {type(None)}:
+        raise ConfigError(
+            "lora.rank and lora.alpha need the matrices that LoRA changes; set "
+            "--config.lora.patterns=\"('attention/(query|value)/kernel$',)\""
+        )
     return Adapters(tuple(found))
 
 
@@ -97,9 +111,25 @@ def merged_config(config: ConfigDict) -> ConfigDict:
     if context_of(config):
         config.prompts.merged = True
     if "lora" in config:
-        config.lora.patterns = None
+        config.lora.update(dict.fromkeys(config.lora))
         config.share_encoder = False
     return config
+
+
+def _check_words(config: ConfigDict) -> None:
+    """ConfigError for settings of learned words where there are none."""
+    prompts = config.get("prompts")
+    if prompts is None or prompts.merged:
+        return
+    given = {
+        "prompts.start": prompts.start is not None,
+        "model.conditional_prompts": bool(config.model.get("conditional_prompts")),
+    }
+    for name in (name for name, there in given.items() if there):
+        raise ConfigError(
+            f"{name} is of learned words, and prompts.template "
+            f"{prompts.template!r} has none; write them as [v1] [v2] [v3] [v4] {{}}"
+        )
 
 
 def _check_last(tokenizer: Tokenizer, words: tuple[str, ...]) -> None:
@@ -113,7 +143,12 @@ def _check_last(tokenizer: Tokenizer, words: tuple[str, ...]) -> None:
         )
 
 
-def _check_pool(config: ConfigDict) -> None:
+def _check_tower(config: ConfigDict) -> None:
+    if config.model.get("kind") not in (None, "two_tower"):
+        raise ConfigError(
+            f"prompts.template {config.prompts.template!r} has learned words, which "
+            "models of kind two_tower compare pictures with; write it in words"
+        )
     if config.model.text.pool == "largest_id":
         raise ConfigError(
             "this text tower reads its text at the token with the largest id, which "
@@ -135,7 +170,8 @@ def _start(
     names = class_names_of(config)
     holes = CONTEXT.findall(fill(template, names)[0])
     tokens, mask = tokenizer([start])
-    ids = [int(i) for i in tokens[0][mask[0]] if i not in _ends(tokenizer)]
+    ends = _ends(tokenizer)
+    ids = [int(i) for i in tokens[0][mask[0]] if i not in ends]
     if len(ids) != len(holes):
         raise ConfigError(
             f"prompts.start={start!r} is {len(ids)} tokens of this tokenizer, and "

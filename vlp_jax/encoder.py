@@ -15,10 +15,10 @@ from scipy.special import softmax
 
 from vlp_jax import endpoints
 from vlp_jax.adapting import class_names_of, template_of
-from vlp_jax.core.class_prompts import fill
+from vlp_jax.core.class_prompts import OWN, check_template, fill
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.logs import track
-from vlp_jax.models.predictor import check_pairs
+from vlp_jax.models.pictures import check_pairs
 from vlp_jax.parallel.mesh import MeshSpec
 from vlp_jax.portable import Portable
 
@@ -98,6 +98,13 @@ class Encoder:
         any; template: of a prompt, None: that of its training.
         """
         template = template or template_of(self.model.config)
+        check_template(template)
+        fixed = not self.can("embed") or OWN.search(template)
+        if labels and fixed and tuple(labels) != self.class_names:
+            raise ConfigError(
+                f"{self.name} tells its own {len(self.class_names)} classes apart "
+                f"({', '.join(self.class_names[:3])}, ...); leave the labels out"
+            )
         prompts = fill(template, tuple(labels) or self.class_names)
         if not prompts:
             raise ConfigError(
@@ -107,21 +114,13 @@ class Encoder:
         found = [np.zeros((0, len(prompts)), np.float32)]
         for start in range(0, len(prepared), size):
             part = prepared[start : start + size]
-            found.append(self._shares(self._predictor.classify(part, prompts), prompts))
+            found.append(softmax(self._predictor.classify(part, prompts), axis=1))
         return np.concatenate(found)
 
     def classify_text(self, texts: str | Sequence[str]) -> Float[np.ndarray, "n class"]:
         """Probabilities of class_names for one text or more, float32 [n, classes]."""
         listed = _strings(texts, "classify_text")
-        return self._shares(self._predictor.classify_text(listed), self.class_names)
-
-    def _shares(self, logits: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-        if logits.shape[1] != len(classes):
-            raise ConfigError(
-                f"{self.name} has a head for {logits.shape[1]} classes and got "
-                f"{len(classes)} labels; leave the labels out"
-            )
-        return softmax(logits, axis=1)
+        return softmax(self._predictor.classify_text(listed), axis=1)
 
     def can(self, name: str) -> bool:
         """Whether the model can 'embed', 'match', 'generate', 'answer', 'classify' or
@@ -215,6 +214,8 @@ class Encoder:
             raise ConfigError(f"{where} cannot be used: {error}") from None
 
     def _nothing(self) -> np.ndarray:
+        if not self.can("embed"):
+            return self._predictor.encode_text(())  # which says why it cannot
         return np.zeros((0, self.model.config.model.embedding_size), np.float32)
 
 

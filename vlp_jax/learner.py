@@ -85,7 +85,7 @@ class Learner:
 
     def _make(self, values: Mapping[str, jax.Array] | tuple = ()) -> TrainState:
         return make_state(
-            self.adapters.begun(with_values(self._init, dict(values))),
+            self.adapters.begun(with_values(self._init, dict(values)), dict(values)),
             self.optimizer,
             self.objective.initial_state(),
             self.decays,

@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vlp_jax import build, defaults, recipe
-from vlp_jax.adapting import make_adapters
+from vlp_jax.adapting import class_names_of, make_adapters
 from vlp_jax.checkpoint.storage import restore_parameters, saved_parameters
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError
@@ -105,6 +105,7 @@ class Portable:
             mesh,
             batch_size,
             self.answers,
+            class_names_of(self.config),
         )
 
 

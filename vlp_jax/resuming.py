@@ -103,9 +103,8 @@ def changed_settings(before: Mapping, now: Mapping) -> tuple[list[str], list[str
     before, now: resolved configs as JSON has them. A setting that an older version did
     not have counts only where it is not at its default, one that is gone does not.
     """
+    default = build.settings(ConfigDict(completed(before)))
     before, now = (build.settings(ConfigDict(config)) for config in (before, now))
-    default = json.loads(defaults.resolved(recipe.pretraining()).to_json_best_effort())
-    default = build.settings(ConfigDict(default))
     free, refused = [], []
     for path in sorted(before.keys() | now.keys()):
         old = before.get(
@@ -119,6 +118,28 @@ def changed_settings(before: Mapping, now: Mapping) -> tuple[list[str], list[str
             f"{path}: {old} -> {new}"
         )
     return free, refused
+
+
+def completed(before: Mapping) -> dict:
+    """A resolved config of old with the settings that came later, at their defaults.
+
+    These are the defaults of the kinds that it names itself.
+    """
+    whole = recipe.pretraining().to_dict()
+    for section in SECTIONS.values():
+        for name in before.get(section, {}).get("mixture", {}):
+            whole[section]["mixture"][name] = recipe.mixed().to_dict()
+    config = ConfigDict(_joined(whole, before))
+    return json.loads(defaults.resolved(config).to_json_best_effort())
+
+
+def _joined(whole: Mapping, own: Mapping) -> dict:
+    """`whole` with what `own` has in its place, section by section."""
+    both = dict(whole)
+    for key, value in own.items():
+        sections = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
+        both[key] = _joined(both[key], value) if sections else value
+    return both
 
 
 def _is_free(path: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from vlp_jax import build, defaults
-from vlp_jax.adapting import with_context
+from vlp_jax.adapting import class_names_of, with_context
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.steps import kept_step, step_folder
 from vlp_jax.checkpoint.storage import CheckpointStore, restore
@@ -245,6 +245,7 @@ class TrainingRun:
                 self.mesh,
                 self.config.evaluation.batch_size,
                 self.answers,
+                class_names_of(self.config),
             )
         predictor = self.predictor.with_variables(variables)
         row = metric_row(self.evaluators, predictor)

@@ -6,7 +6,13 @@ import functools
 from ml_collections import ConfigDict
 
 from vlp_jax import build, endpoints
-from vlp_jax.adapting import context_of, has_adapters
+from vlp_jax.adapting import (
+    class_names_of,
+    context_of,
+    has_adapters,
+    learned_words,
+)
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.types import PyTree
 from vlp_jax.data.tokenizers import Tokenizer
 from vlp_jax.portable import Portable
@@ -20,6 +26,8 @@ from vlp_jax.trained import (
 )
 from vlp_jax.transfer.initialise import GivenWeights, InitialWeights
 
+TOKENIZED = ("vlp", "hf", "open_clip")  # formats in which a tokenizer travels along
+CLASS_HEAD = "class_head/bias"
 WORDS, CONTEXT = "text/token_embedding", "adapters/context"
 
 
@@ -30,21 +38,32 @@ class Start:
     are to be merged first, is read whole into the memory of each process.
     """
 
-    def __init__(self, given: InitialWeights, context: tuple[str, ...] = ()):
-        self.given, self.context = given, context
+    def __init__(
+        self,
+        given: InitialWeights,
+        context: tuple[str, ...] = (),
+        tokenizer: str | None = None,
+    ):
+        self.given, self.context, self._tokenizer = given, context, tokenizer
 
     @classmethod
     def of(cls, config: ConfigDict) -> "Start | None":
         given = build.make_initial_weights(config)
-        return None if given is None else cls(given, context_of(config))
+        if given is None:
+            return None
+        return cls(given, context_of(config), config.tokenizer.path)
 
     @functools.cached_property
     def model(self) -> Portable | None:
         """The model at the endpoint; None where its checkpoint is read directly."""
         kind, path = endpoints.split(self.given.checkpoint, "vlp")
-        if kind == "vlp" and not has_adapters(checkpoint_config(path)):
-            return None
-        return endpoints.read(self.given.checkpoint, self.given.weights)
+        if kind == "vlp":
+            there = checkpoint_config(path)
+            known = set(self.context) & set(learned_words(there))
+            if not known and not has_adapters(there):
+                return None
+        own = {} if kind in TOKENIZED else {"tokenizer": self._tokenizer}
+        return endpoints.read(self.given.checkpoint, self.given.weights, **own)
 
     @functools.cached_property
     def weights(self) -> InitialWeights:
@@ -94,4 +113,10 @@ class Start:
         else:
             there = self.model.config
         describe_initial(self.weights, found, config, there)
+        if CLASS_HEAD in found.used and class_names_of(there) != class_names_of(config):
+            raise ConfigError(
+                f"the class_head of {self.given.checkpoint} is of other classes "
+                f"({', '.join(class_names_of(there)[:3])}, ...); leave it out: "
+                "--config.initialise.parts=\"('^(?!class_head)',)\""
+            )
         return values

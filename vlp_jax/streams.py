@@ -1,5 +1,6 @@
 """The streams that a run reads, and their batches as one."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from jax.sharding import Mesh
@@ -76,11 +77,14 @@ class Streams:
                 f"{' and '.join(x.name for x in read.values())} names no classes; give "
                 "a source that does, or --config.class_names=\"('cat', 'dog')\""
             )
-        if len({len(names) for names in named.values()}) > 1:
+        for name, names in named.items():
+            check_names(name, names)
+        renamed = self.config.class_names is not None  # then only the number counts
+        if len({len(names) if renamed else names for names in named.values()}) > 1:
             said = ", ".join(f"{n} has {len(names)}" for n, names in named.items())
             raise ConfigError(
                 f"classes do not fit each other: {said}; read sources with the same "
-                "classes, and give config.class_names as many names"
+                "classes in one order, or name as many in config.class_names"
             )
         return next(iter(named.values()), None)
 
@@ -142,6 +146,16 @@ class Streams:
             for name, rows in self.sizes.items()
         )
         return f"{count:,} steps of {' and '.join(said)}"
+
+
+def check_names(where: str, names: tuple) -> None:
+    """ConfigError unless these are texts that differ."""
+    for name, times in Counter(names).items():
+        if not isinstance(name, str) or times > 1:
+            raise ConfigError(
+                f"{where} has the class name {name!r}; expected texts, none of them "
+                "twice: --config.class_names=\"('cat', 'dog')\""
+            )
 
 
 def describe_bad(samples: Mapping[str, Samples]) -> str:

@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from vlp_jax import build
-from vlp_jax.adapting import has_adapters, make_adapters
+from vlp_jax.adapting import class_names_of, has_adapters, make_adapters
 from vlp_jax.checkpoint import description
 from vlp_jax.checkpoint.steps import CHECKPOINTS, read_checkpoint
 from vlp_jax.checkpoint.storage import WEIGHTS, check_kept, restore_item
@@ -100,7 +100,8 @@ def load_checkpoint(path: str, batch_size: int, weights: str) -> LoadedCheckpoin
 def load_another(loaded: LoadedCheckpoint, path: str, weights: str) -> LoadedCheckpoint:
     """Another step of the run that `loaded` belongs to, without compiling again.
 
-    One that was trained with other settings is loaded from its own description.
+    One that was trained with other settings, or that has adapters, is loaded from its
+    own description.
     """
 
     def load(folder: Path) -> LoadedCheckpoint:
@@ -136,7 +137,14 @@ def _load(folder: Path, batch_size: int, weights: str) -> LoadedCheckpoint:
     like = placed_shapes(shapes, jax.tree.map(lambda x: everywhere, shapes))
     variables = adapters.merged(restore_variables(folder, like, weights))
     predictor = ModelPredictor(
-        model, variables, preprocessing, tokenizer, mesh, batch_size, answers
+        model,
+        variables,
+        preprocessing,
+        tokenizer,
+        mesh,
+        batch_size,
+        answers,
+        class_names_of(config),
     )
     parameters = trees.count(variables["params"])
     step = description.read_json(folder, PROGRESS)["step"]

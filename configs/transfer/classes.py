@@ -5,9 +5,11 @@ near what pretraining made of them.
 
 Paper     Bao et al. 2021 (BEiT), arXiv:2106.08254, for layer decay; Kornblith et al.
           2019, arXiv:1805.08974, for what transfers
-Data      as configs/transfer/few_shot.py; any source with labels, as a folder of
-          pictures in a folder a class: --config.labels.train.kind=image_folder
-          --config.labels.train.root=DIR (and config.evaluation.data the same)
+Data      as configs/transfer/few_shot.py; of your own a folder of pictures with a
+          folder a class:
+              --config.labels.train.kind=image_folder --config.labels.train.root=DIR
+              --config.labels.train.digit_counts=None --config.labels.train.style=None
+          and config.evaluation.data likewise, its split and size None as well
 Command   python -m vlp_jax.train --config=configs/transfer/classes.py \\
               --workdir=runs/classes
           python -m vlp_jax.evaluate --checkpoint=runs/classes \\

@@ -10,7 +10,6 @@ Cost      every picture has prompts of its own: batch x classes texts a step
 """
 
 from configs.transfer import coop
-from vlp_jax import recipe
 
 
 def get_config():
@@ -19,9 +18,4 @@ def get_config():
     config.model.conditional_prompts = True
     config.trainable = ("^adapters/context$", "^meta_net/")
     config.learning_rate.peak = 5e-3
-    evaluators = config.evaluation.evaluators
-    del evaluators.zero_shot  # one prompt for all pictures, which this is not
-    evaluators.classification = recipe.evaluator(
-        "classification", template=coop.TEMPLATE
-    )
     return config

@@ -4,22 +4,27 @@ Paper     Zhou et al. 2022, arXiv:2109.01134
 Data      as configs/transfer/few_shot.py
 Command   python -m vlp_jax.train --config=configs/transfer/coop.py --workdir=runs/coop
           python -m vlp_jax.evaluate --checkpoint=runs/coop --output=runs/coop/eval
-Other     context of each class's own: [c1] [c2] ... instead of [v1] [v2] ...; the name
-          in the middle or in front: '[v1] [v2] {} [v3] [v4]', '{} [v1] [v2] [v3] [v4]'
+Other     context of each class's own, or the name in the middle or in front:
+              --config.prompts.template='[c1] [c2] [c3] [c4] {}'
+              --config.prompts.template='[v1] [v2] {} [v3] [v4]'
 Trains    the embeddings of the context tokens: four vectors
 """
 
 from configs.transfer import few_shot
-
-TEMPLATE = "[v1] [v2] [v3] [v4] {}"
+from vlp_jax import recipe
 
 
 def get_config():
     config = few_shot.get_config()
     config.name = "coop"
-    config.prompts.update(template=TEMPLATE, start="a picture of a")
+    config.prompts.update(template="[v1] [v2] [v3] [v4] {}", start="a picture of a")
     config.trainable = ("^adapters/context$",)
     config.learning_rate.peak = 2e-2
     config.optimizer.weight_decay = 0.0
-    config.evaluation.evaluators.zero_shot.templates = (TEMPLATE,)
+
+    evaluators = config.evaluation.evaluators
+    del evaluators.zero_shot
+    template = config.prompts.get_ref("template")  # whatever the command line makes it
+    evaluators.classification = recipe.evaluator("classification")
+    evaluators.classification.template = template
     return config

@@ -5,7 +5,8 @@ short schedule at a low rate, and layer decay.
 
 Data      digit scenes in fog with their captions; of your own a folder of pictures and
           a CSV: --config.data.train.kind=image_folder --config.data.train.root=DIR
-          --config.data.train.captions=captions.csv
+              --config.data.train.captions=captions.csv --config.data.train.style=None
+          and config.evaluation.data likewise, its split and size None as well
 Start     bash launch/quickstart.sh    # trains the model, in runs/quickstart
 Command   python -m vlp_jax.train --config=configs/transfer/retrieval.py \\
               --workdir=runs/retrieval

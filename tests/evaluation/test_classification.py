@@ -69,6 +69,12 @@ def test_what_cannot_be_evaluated():
     four = Able(source.pictures[:5], classify=lambda number, prompts: np.zeros(4))
     with pytest.raises(RunError, match="tells 4 classes apart, and samples has 3"):
         Classification(source).run(four)
+    renamed = Able(source.pictures[:5], classify=scores)
+    renamed.class_names = ("dog", "cat", "cow")
+    with pytest.raises(RunError, match=r"3 classes apart \(dog.*has 3 \(cat.*in their"):
+        Classification(source).run(renamed)
+    with pytest.raises(ConfigError, match="has no '{}' where the class name goes"):
+        Classification(source, template="photo")
     with pytest.raises(ConfigError, match="has none; give a source with class_names"):
         Classification(Samples())
     with pytest.raises(ConfigError, match="limit"):

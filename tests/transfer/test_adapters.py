@@ -137,3 +137,16 @@ def test_towers_that_cannot_share():
         share(wider)(KEY)
     with pytest.raises(ConfigError, match="model.image has none"):
         share(none)(KEY)
+
+
+def test_a_change_of_the_shared_transformer_is_shared():
+    adapters = Adapters((SharedEncoder(), Lora(("query/kernel$",), rank=2)))
+    variables = adapters.begun(adapters.extended(init))(KEY)
+    own = variables["params"]["adapters"]["lora"]["image"]["encoder"]["block_0"]
+    own["query"]["kernel"]["up"] = jnp.ones((2, 6))
+    merged = adapters.merged(variables)["params"]
+    before = variables["params"]["image"]["encoder"]
+    after = merged["image"]["encoder"]
+    kernel = "block_0/query/kernel"
+    assert (trees.flatten(after)[kernel] != trees.flatten(before)[kernel]).all()
+    check_same(merged["text"]["encoder"], after)

@@ -60,3 +60,12 @@ def test_of_a_recipe():
     factor = build.make_rate_factor(config, lambda key: jax.tree.map(jnp.ones, shapes))
     assert factor("image/encoder/block_0/kernel") == 0.5
     assert build.make_rate_factor(tiny(), None) is None
+
+
+def test_towers_without_blocks_of_their_own():
+    """Words that enter the blocks of pictures are where the patches are."""
+    paths = (*PATHS[:4], "text/token_embedding", "text/norm_post/scale")
+    factor = rate_factors(0.5, paths)
+    assert [factor(path) for path in paths[-2:]] == [0.125, 1]
+    with pytest.raises(ConfigError, match="stages of a residual network .image/st"):
+        rate_factors(0.5, ("image/stage_1/block_0/kernel",))

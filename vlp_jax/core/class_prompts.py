@@ -9,6 +9,8 @@ context). The name may stand at the end, in the middle or in front of them.
 import re
 from collections.abc import Sequence
 
+from vlp_jax.core.errors import ConfigError
+
 CONTEXT = re.compile(r"\[(?:v\d+|c\d+(?:_\d+)?)\]")  # as a tokenizer has them
 OWN = re.compile(r"\[(c\d+)\]")  # of each class; in class 7 it is [c1_7]
 
@@ -19,6 +21,15 @@ def fill(template: str, class_names: Sequence[str]) -> list[str]:
         OWN.sub(rf"[\1_{number}]", template).replace("{}", name)
         for number, name in enumerate(class_names)
     ]
+
+
+def check_template(template: str) -> None:
+    """ConfigError where there is no place for the name of a class."""
+    if "{}" not in template:
+        raise ConfigError(
+            f"template {template!r} has no '{{}}' where the class name goes; write it "
+            "as 'a photo of a {}'"
+        )
 
 
 def context_tokens(template: str, class_names: Sequence[str]) -> tuple[str, ...]:

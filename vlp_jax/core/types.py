@@ -185,6 +185,8 @@ class Predictor(Protocol):
                   where they are given
       'classify'  classify: n pictures, and prompts of classes -> float32 [n, classes]
       'classify_text'  classify_text: n texts -> float32 [n, classes]
+      'context'   its texts may have learned words (core/class_prompts.py)
+    class_names: those of its classes, where it was trained to tell any.
     """
 
     batch_size: int

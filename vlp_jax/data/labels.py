@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.logs import track
 from vlp_jax.core.types import Example, Source
 from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 from vlp_jax.data.pairs import choose_caption
@@ -110,7 +111,8 @@ class FewShots:
         }
 
     def _drawn(self, seed: int) -> Iterator[int]:
-        yield from np.random.default_rng(seed).permutation(len(self.source)).tolist()
+        order = np.random.default_rng(seed).permutation(len(self.source)).tolist()
+        return track(order, len(order), "examples read for their classes")
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -24,7 +24,9 @@ class Mixture:
             f"{name} ({source.name}, {len(source):,})"
             for name, source in self.sources.items()
         )
-        self.class_names: tuple[str, ...] = ()  # labels of one are not those of others
+        # Where they differ, labels of one are not those of others.
+        names = {tuple(source.class_names) for source in self._list}
+        self.class_names: tuple[str, ...] = names.pop() if len(names) == 1 else ()
         self.dropped = collections.Counter()
         self.fingerprint: dict[str, str] = {}
         for name, source in self.sources.items():

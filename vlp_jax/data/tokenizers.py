@@ -169,8 +169,8 @@ class Tokenizer:
         """The canonical text; context tokens pass as they are, punctuation and all."""
         if not self._context:
             return self._canonicalise(text)
-        found = CONTEXT.findall(text)
-        marked = CONTEXT.sub(HIDDEN, text)
+        text = text.replace(HIDDEN, "")
+        found, marked = CONTEXT.findall(text), CONTEXT.sub(HIDDEN, text)
         pieces = self._canonicalise(marked).split(HIDDEN)
         return "".join(
             piece + token for piece, token in zip(pieces, [*found, ""], strict=True)
@@ -190,6 +190,16 @@ class Tokenizer:
             [AddedToken(t, lstrip=True, normalized=False) for t in new]
         )
         return Tokenizer(pretrained, self.length, self.canonicalise)
+
+    @property
+    def has_context(self) -> bool:
+        """Whether it knows context tokens."""
+        return bool(self._context)
+
+    def unknown_context(self, texts: Iterable[str]) -> list[str]:
+        """Context tokens of texts that are none of this tokenizer, but text to it."""
+        found = {token for text in texts for token in CONTEXT.findall(text)}
+        return sorted(token for token in found if self.ids([token]) == [None])
 
     def ids(self, tokens: Sequence[str]) -> list[int]:
         """The numbers of tokens of the vocabulary."""

@@ -9,7 +9,11 @@ ABILITIES = {
     "match": ("tells whether a text fits a picture", "albef, vilt and blip"),
     "generate": ("writes about pictures", "blip, coca, simvlm and captioner"),
     "answer": ("answers questions", "albef, vilt and blip"),
-    "classify": ("tells classes apart", "image_classifier and two_tower"),
+    "classify": (
+        "tells classes apart",
+        "image_classifier, text_classifier and two_tower",
+    ),
+    "classify_text": ("tells classes of texts apart", "text_classifier"),
 }
 
 

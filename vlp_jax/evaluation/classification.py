@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from vlp_jax.core.class_prompts import fill
+from vlp_jax.core.class_prompts import OWN, check_template, fill
 from vlp_jax.core.errors import BadSample, ConfigError, RunError, check_range
 from vlp_jax.core.types import Predictor, Report, Source
 from vlp_jax.evaluation.abilities import check_ability
@@ -42,14 +42,16 @@ class Classification:
                 f"classification needs names for the classes, but {source.name} has "
                 "none; give a source with class_names"
             )
+        check_template(template)
         self.source, self.template, self.limit = source, template, limit
 
     def run(self, predictor: Predictor) -> Report:
         """Reads the source once."""
         names = tuple(self.source.class_names)
+        self._check_classes(predictor, names)
         skipped: Counter[str] = Counter()
         if predictor.can("classify_text"):
-            parts = [*self._texts(predictor, skipped)]
+            parts = [self._texts(predictor, skipped)]
         else:
             check_ability(predictor, "classify", TASK)
             parts = [*self._pictures(predictor, skipped, names)]
@@ -57,8 +59,7 @@ class Classification:
         if logits.shape[1] != len(names):
             raise RunError(
                 f"the model tells {logits.shape[1]} classes apart, and "
-                f"{self.source.name} has {len(names)}; evaluate it on the classes that "
-                "it was trained on"
+                f"{self.source.name} has {len(names)}; evaluate it on its own classes"
             )
         if not np.isfinite(logits).all():
             raise RunError(
@@ -76,6 +77,18 @@ class Classification:
         metrics = classification.scores(ranking, truth, len(names))
         return Report(TASK, self.source.name, metrics, details)
 
+    def _check_classes(self, predictor: Predictor, names: tuple[str, ...]) -> None:
+        """RunError for other classes than those of a head, or of words of their own."""
+        known = tuple(getattr(predictor, "class_names", ()))
+        fixed = not predictor.can("embed") or OWN.search(self.template)
+        if fixed and known and known != names:
+            raise RunError(
+                f"the model tells {len(known)} classes apart ({', '.join(known[:3])}, "
+                f"...), and {self.source.name} has {len(names)} ({', '.join(names[:3])}"
+                ", ...); evaluate it on the classes that it was trained on, in their "
+                "order"
+            )
+
     def _pictures(
         self, predictor: Predictor, skipped: Counter[str], names: tuple[str, ...]
     ) -> Iterator[tuple[Float[np.ndarray, "n classes"], np.ndarray]]:
@@ -88,7 +101,7 @@ class Classification:
 
     def _texts(
         self, predictor: Predictor, skipped: Counter[str]
-    ) -> Iterator[tuple[Float[np.ndarray, "n classes"], np.ndarray]]:
+    ) -> tuple[Float[np.ndarray, "n classes"], np.ndarray]:
         check = label_check(self.source)
         size = len(self.source) if self.limit is None else self.limit
         texts, labels = [], []
@@ -108,4 +121,4 @@ class Classification:
                 f"nothing to evaluate: none of the texts of {self.source.name} could "
                 f"be used ({dict(skipped)})"
             )
-        yield predictor.classify_text(texts), np.array(labels)
+        return predictor.classify_text(texts), np.array(labels)

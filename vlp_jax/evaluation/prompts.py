@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from vlp_jax.core.class_prompts import check_template
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.named_texts import named_texts
 from vlp_jax.core.types import Source
@@ -47,8 +48,5 @@ def templates(name: str | Sequence[str]) -> tuple[str, ...]:
         raise ConfigError("templates is empty; give at least ('a photo of a {}',)")
     found = tuple(template.replace("{c}", "{}") for template in found)
     for template in found:
-        if "{}" not in template:
-            raise ConfigError(
-                f"template {template!r} has no '{{}}' where the class name goes"
-            )
+        check_template(template)
     return found

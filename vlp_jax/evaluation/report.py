@@ -28,6 +28,7 @@ CLASSES_SHOWN = 100
 TITLES = {
     "zeroshot_classification": "Zero-shot classification",
     "zeroshot_retrieval": "Zero-shot retrieval",
+    "classification": "Classification",
     "knn": "Nearest neighbours",
     "linear_probe": "Linear probe",
     "image_caption_selection": "Captions nearly alike",
@@ -108,7 +109,7 @@ def _draw_classification(details: Mapping[str, Any]) -> dict[str, Any]:
     truth, guess = details["truth"], details["guess"]
     drawing: dict[str, Any] = {
         "size": f"{details['samples']:,} images, {len(names):,} classes",
-        "failures": with_pictures(details["failures"]),
+        "failures": with_pictures(details.get("failures", ())),
         "names": names,
         "matrix": None,
         "pairs": None,
@@ -152,6 +153,7 @@ def _matrix(counts: np.ndarray) -> list[list[dict[str, Any]]]:
 # A task's details -> what report.html draws of them, besides metrics.
 DRAWINGS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "zeroshot_classification": _draw_classification,
+    "classification": _draw_classification,
     "zeroshot_retrieval": drawings.retrieval,
     "image_text_matching": drawings.matching,
     "captioning": drawings.captioning,

@@ -6,8 +6,8 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float, Int
 
-from vlp_jax.core.class_prompts import fill
-from vlp_jax.core.errors import ConfigError, check_range
+from vlp_jax.core.class_prompts import CONTEXT, fill
+from vlp_jax.core.errors import ConfigError, RunError, check_range
 from vlp_jax.core.types import Predictor, Report, Source
 from vlp_jax.evaluation import prompts
 from vlp_jax.evaluation.features import label_check
@@ -30,6 +30,12 @@ def class_weights(
     Each prompt's embedding is normalised by the predictor, then averaged over the
     templates and normalised again.
     """
+    learned = [token for t in templates for token in CONTEXT.findall(t)]
+    if learned and not predictor.can("context"):
+        raise RunError(
+            f"a template has learned words ({', '.join(learned[:4])}), and this model "
+            "has none; give templates in words, such as 'a photo of a {}'"
+        )
     total = 0
     at_once = max(
         1, predictor.batch_size // len(class_names)

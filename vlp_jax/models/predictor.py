@@ -6,7 +6,7 @@ And, where the model can, whether they match, captions, and answers to questions
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,19 +31,11 @@ from vlp_jax.models.attention_map import (
     relevance,
 )
 from vlp_jax.models.outputs import inference
+from vlp_jax.models.pictures import Pictures, check_pairs
 from vlp_jax.models.ranking import likeliest
 from vlp_jax.models.writer import QUESTION, Writer
 from vlp_jax.parallel.mesh import batch_devices
 from vlp_jax.parallel.sharding import REPLICATED, place_batch
-
-
-@runtime_checkable
-class Pictures(Protocol):
-    """uint8 [n, S, S, 3], or what gives slices of that."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, part: slice) -> np.ndarray: ...
 
 
 class ModelPredictor:
@@ -62,6 +54,7 @@ class ModelPredictor:
       mesh: the devices to share the work.
       batch_size: rows of one call, rounded up to what the devices divide.
       answers: the classes of answers, by their number.
+      class_names: those of the model's class_logits, where it was trained to tell them.
     """
 
     def __init__(
@@ -73,10 +66,11 @@ class ModelPredictor:
         mesh: Mesh,
         batch_size: int,
         answers: Sequence[str] = (),
+        class_names: Sequence[str] = (),
     ):
         self.variables, self.mesh, self.model = variables, mesh, model
         self.prepare_image, self.tokenize = prepare_image, tokenize
-        self.answers = tuple(answers)
+        self.answers, self.class_names = tuple(answers), tuple(class_names)
         check_range("batch_size", batch_size, 1)
         devices = batch_devices(mesh)
         self.batch_size = -(-batch_size // devices) * devices
@@ -114,6 +108,7 @@ class ModelPredictor:
         """Whether the model can 'embed', 'match', 'attend', 'generate', 'answer',
         'classify' or 'classify_text'."""
         able = abilities(self.model, self.answers)
+        able["context"] = bool(getattr(self.tokenize, "has_context", False))
         able["attend"] = able["match"] and bool(cross_attentions(self.variables))
         return lookup(able, name, "ability of a model")
 
@@ -121,6 +116,14 @@ class ModelPredictor:
         if not self.can(name):
             who = type(self.model).__name__
             raise ConfigError(f"a {who} cannot {name}: {LACKING[name]}")
+
+    def _check_context(self, texts: Sequence[str]) -> None:
+        unknown = self.tokenize.unknown_context(texts)
+        if unknown:
+            raise ConfigError(
+                f"this model has not learned {', '.join(unknown[:4])}; use its own "
+                "template and, where words are each class's own, its own classes"
+            )
 
     def encode_image(self, images: np.ndarray) -> np.ndarray:
         """uint8 [n, S, S, 3] -> float32 [n, E], L2-normalised."""
@@ -131,6 +134,8 @@ class ModelPredictor:
         """n strings -> float32 [n, E], L2-normalised."""
         self._check("embed")
         texts = list(texts)
+        if self.can("context"):
+            self._check_context(texts)
         return self._encode(
             self._text, len(texts), lambda part: self.tokenize(texts[part])
         )
@@ -144,6 +149,7 @@ class ModelPredictor:
         given = ()
         if self._by_prompts:
             everywhere = NamedSharding(self.mesh, REPLICATED)
+            self._check_context(prompts)
             tokens, mask = self.tokenize(list(prompts))
             given = tokens, mask, self.tokenize.is_context(tokens)
             given = jax.device_put(given, everywhere)
@@ -157,6 +163,8 @@ class ModelPredictor:
         """n strings -> float32 [n, classes], the scores of classes."""
         self._check("classify_text")
         texts = list(texts)
+        if not texts:
+            return np.zeros((0, len(self.class_names)), np.float32)
         return self._encode(
             self._text_classes, len(texts), lambda part: self.tokenize(texts[part])
         )
@@ -290,10 +298,3 @@ class ModelPredictor:
 def probability(logits: jax.Array) -> jax.Array:
     """Of a match: [n, 2] -> float32 [n]."""
     return jax.nn.softmax(logits.astype(jnp.float32))[:, 1]
-
-
-def check_pairs(pictures: Pictures, texts: Sequence[str], what: str) -> None:
-    if len(pictures) != len(texts):
-        raise ConfigError(
-            f"{len(pictures)} pictures came with {len(texts)} {what}; give one for each"
-        )

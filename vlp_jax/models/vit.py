@@ -58,7 +58,10 @@ class ViT(ImageTower, kw_only=True):
         tokens = jnp.concatenate([first, tokens], axis=1)
         if self.input_norm:
             tokens = LayerNorm(self.norm_epsilon, self.dtype, name="norm_pre")(tokens)
-        tokens = self.prompted(tokens) if self.prompts else self.encode(tokens)
+        if self.prompts or self.deep_prompts:
+            tokens = self.prompted(tokens)
+        else:
+            tokens = self.encode(tokens)
         norm = LayerNorm(self.norm_epsilon, self.dtype, name="norm_post")
         if not pooled:
             return norm(tokens)

@@ -5,7 +5,7 @@ evaluated or exported is an ordinary model.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import jax
@@ -29,7 +29,7 @@ class Adapter(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Adapters:
-    """Those of a run; merged one after the other, which they must not depend on."""
+    """Those of a run: extended one after the other, and merged the last one first."""
 
     adapters: tuple[Adapter, ...] = ()
 
@@ -52,17 +52,21 @@ class Adapters:
 
         return extended_init
 
-    def begun(self, init: Callable) -> Callable:
-        """An extended `init`, after which the adapters have their first values."""
+    def begun(self, init: Callable, given: Collection[str] = ()) -> Callable:
+        """An extended `init`, after which the adapters have their first values.
+
+        given: paths of parameters that have theirs from elsewhere.
+        """
         if not self:
             return init
 
         def begun_init(key: jax.Array) -> dict[str, PyTree]:
             variables = dict(init(key))
             params = dict(variables.pop("params"))
-            own = params.pop(NAME, {})
+            own = dict(params.pop(NAME, {}))
             for adapter in self.adapters:
-                own = {**own, **adapter.begin(params, own)}
+                first = adapter.begin(params, own)
+                own |= {k: x for k, x in first.items() if f"{NAME}/{k}" not in given}
             beside = {NAME: own} if own else {}
             return {"params": {**params, **beside}, **variables}
 
@@ -74,7 +78,7 @@ class Adapters:
             return dict(variables)
         params = dict(variables["params"])
         own = params.pop(NAME, {})
-        for adapter in self.adapters:
+        for adapter in reversed(self.adapters):
             params = adapter.merge(params, own)
         return {**variables, "params": params}
 

@@ -7,6 +7,7 @@ from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import Example
 from vlp_jax.data.captions import clean_caption
+from vlp_jax.data.class_names import named_classes
 from vlp_jax.data.fingerprint import digest
 from vlp_jax.data.tables import TABLES, cell
 
@@ -17,8 +18,9 @@ class TextTable:
     Args:
       root: the file: .csv or .tsv with a header, or .jsonl.
       text_column, label_column: what the columns are called.
-      class_names: the classes in their order; None: the values of the label column
-        by the alphabet. Give them where a second split may lack one.
+      class_names: the classes in their order, a text file of them, or the name of a
+        set; None: the values of the label column by the alphabet. Give them where a
+        second split may lack one.
     """
 
     def __init__(
@@ -26,7 +28,7 @@ class TextTable:
         root: str,
         text_column: str = "text",
         label_column: str = "label",
-        class_names: Sequence[str] | None = None,
+        class_names: str | Sequence[str] | None = None,
     ):
         path = Path(root).expanduser()
         if not path.is_file():
@@ -43,7 +45,7 @@ class TextTable:
                 raise ConfigError(f"{where}: no label; give every text its class")
             self.rows.append((str(text or ""), str(label).strip()))
         found = sorted({label for _, label in self.rows})
-        self.class_names = tuple(found if class_names is None else class_names)
+        self.class_names = named_classes(class_names) or tuple(found)
         unknown = [label for label in found if label not in self.class_names]
         if unknown:
             raise ConfigError(
