@@ -13,10 +13,11 @@ install_browser() {
     fi
     echo "Installing chromium (a minute)"
     local -x DEBIAN_FRONTEND=noninteractive
-    local get=(timeout 300 apt-get -qq)
+    local get=(timeout --foreground 300 apt-get -qq -o Acquire::Retries=0)
+    get+=(-o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10)
     {
-        "${get[@]}" update
-        "${get[@]}" install -y --no-install-recommends chromium chromium-driver
+        "${get[@]}" update && "${get[@]}" install -y --no-install-recommends \
+            chromium chromium-driver
     } </dev/null &>/dev/null || echo "  not possible here; its tests will be skipped"
 }
 

@@ -32,7 +32,7 @@ def main() -> None:
         from vlp_jax.showing import page
     except ImportError as error:
         raise ConfigError(
-            f'the page needs gradio ({error}): pip install "vlp_jax[demo]"'
+            f'the page needs gradio ({error}): pip install "gradio>=6.31"'
         ) from None
     from vlp_jax import encoder
     from vlp_jax.showing import opening

@@ -31,6 +31,8 @@ class Browser:
         kinds = {"performance": "ALL", "browser": "ALL"}
         options.set_capability("goog:loggingPrefs", kinds)
         service = webdriver.ChromeService(executable_path=driver)
+        errors = pytest.importorskip("selenium.common.exceptions")
+        self.stale = errors.StaleElementReferenceException
         self.driver = webdriver.Chrome(options=options, service=service)
         self.requests: list[str] = []
         self.complaints: list[str] = []
@@ -38,16 +40,28 @@ class Browser:
     def find(self, css: str) -> list:
         return self.driver.find_elements("css selector", css)
 
+    def attributes(self, css: str, name: str) -> list[str]:
+        """An attribute of all elements of a kind, read at one moment."""
+        script = (
+            "return [...document.querySelectorAll(arguments[0])]"
+            ".map(x => x.getAttribute(arguments[1]))"
+        )
+        return self.driver.execute_script(script, css, name)
+
     def wait(self, css: str, text: str = "", seen: bool = True):
         """The first element of a kind that can be seen and has a text in it."""
         found = []
 
         def there() -> bool:
-            found[:] = [
-                x
-                for x in self.find(css)
-                if text in x.get_attribute("textContent") and x.is_displayed() >= seen
-            ]
+            try:
+                found[:] = [
+                    x
+                    for x in self.find(css)
+                    if text in x.get_attribute("textContent")
+                    and x.is_displayed() >= seen
+                ]
+            except self.stale:  # the page has replaced it meanwhile
+                return False
             return bool(found)
 
         wait_until(there, seconds=SECONDS, every=0.05)

@@ -43,7 +43,7 @@ def test_what_has_to_be_installed_is_named(program, tmp_path):
     started = program.start("demo", "--checkpoint=W", PYTHONPATH=str(tmp_path))
     found = program.wait(started)
     assert found.code == 78 and len(found.err.splitlines()) == 1
-    assert 'needs gradio (no gradio here): pip install "vlp_jax[demo]"' in found.err
+    assert 'needs gradio (no gradio here): pip install "gradio>=6.31"' in found.err
 
 
 class Trained(NamedTuple):
@@ -160,7 +160,7 @@ def browser(demo):
 
 
 def names(browser, place: str) -> list[str]:
-    return [x.get_attribute("title") for x in browser.find(f"#{place} figure")]
+    return browser.attributes(f"#{place} figure", "title")
 
 
 def open_tab(browser, title: str) -> None:
@@ -173,7 +173,7 @@ def take_sample(browser, tab: str) -> None:
     """Clicks for one of the pictures, and waits until it is there."""
 
     def sources() -> list[str]:
-        return [x.get_attribute("src") for x in browser.find(f"#{tab}_picture img")]
+        return browser.attributes(f"#{tab}_picture img", "src")
 
     before = sources()
     browser.wait(f"#{tab}_sample").click()
@@ -266,6 +266,17 @@ def test_nothing_leaves_the_machine(demo, browser, outside):
     assert browser.complaints == []
     with urllib.request.urlopen(demo.url, timeout=20) as answer:
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}]
+)
+@pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/upload"])
+def test_another_page_gets_nothing(demo, headers, path):
+    """Neither under another name for this machine, nor by what it sends itself."""
+    request = urllib.request.Request(demo.url + path, headers=headers)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request, timeout=20)
 
 
 def test_it_ends_with_control_c(demo):

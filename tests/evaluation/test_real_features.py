@@ -15,6 +15,7 @@ class Words:
     """What a model is told about its tokenizer."""
 
     vocab_size, length, eos_id = 300, 8, 3
+    pad_id, mask_id, bos_id = 0, 1, 2
 
 
 def no_texts(texts):

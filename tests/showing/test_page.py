@@ -1,5 +1,6 @@
 """The page has the tabs that a model can serve, and an address of its own."""
 
+import asyncio
 import os
 import socket
 from pathlib import Path
@@ -62,11 +63,19 @@ def test_an_address_of_its_own():
     with page.reserve("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
         assert page.url_of(free) == f"http://127.0.0.1:{port}" and port > 0
+        with pytest.raises(ConfigError, match=f"--port={port} cannot be opened: Addr"):
+            page.reserve("127.0.0.1", port)  # before it answers, too
+    with pytest.raises(ConfigError, match="--host=.a --port=0 cannot be opened"):
+        page.reserve(".a", 0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"--port={port} cannot be opened: Addr"):
             page.reserve("127.0.0.1", port)
     with pytest.raises(ConfigError, match="--host=203.0.113.1 --port=0 cannot be open"):
         page.reserve("203.0.113.1", 0)
-    with pytest.raises(ConfigError, match="cannot be opened: .*; name another"):
-        page.reserve("no.such.host.invalid", 0)
+
+
+def test_no_address_is_fetched():
+    with pytest.raises(page.gr.Error, match="not named by an address"):
+        asyncio.run(page.nothing_fetched("http://example.com/a.png"))
+    assert asyncio.run(page.nothing_fetched("/a/b.png")) == "/a/b.png"

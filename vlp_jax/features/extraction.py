@@ -44,7 +44,7 @@ class Settings:
     max_bad_share: float = 0.1
 
     def __post_init__(self):
-        lookup(FORMATS, self.format, "format of features")
+        lookup(FORMATS, self.format, "format of features").check()
         check_range("shard_size", self.shard_size, 1)
         check_range("threads", self.threads, 1)
         check_range("max_bad_share", self.max_bad_share, 0, 1)

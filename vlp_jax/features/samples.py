@@ -125,6 +125,7 @@ class Samples:
             yield waiting
 
     def _check_share(self) -> None:
+        """RunError for too large a share, which fewer samples than FEW do not tell."""
         bad = self._bad.bad.total()
         if bad > self.max_bad_share * max(self._seen, FEW):
             raise RunError(

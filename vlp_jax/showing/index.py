@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from vlp_jax.core.errors import BadSample, ConfigError
+from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.logs import track
 from vlp_jax.core.pages import write_text
 from vlp_jax.showing.pictures import Pictures
@@ -160,6 +160,11 @@ class Indexer:
                 good = self._read_all(pictures, batch, left_out)
                 if good:
                     rows = self.encode(np.stack(list(good.values())))
+                    if not np.isfinite(rows).all():
+                        raise RunError(
+                            "the model's embeddings hold NaN or infinity; look at its "
+                            "training loss, and show an earlier checkpoint"
+                        )
                     fresh |= {keys[n]: row for n, row in zip(good, rows, strict=True)}
                 if fresh and time.monotonic() - written > self.seconds:
                     parts.add(fresh)

@@ -16,12 +16,9 @@ import uvicorn  # noqa: E402
 
 from vlp_jax.core.errors import ConfigError  # noqa: E402
 from vlp_jax.evaluation import prompts  # noqa: E402
+from vlp_jax.showing.guard import OWN_NAMES, OnlyFromHere  # noqa: E402
 from vlp_jax.showing.views import ASSETS, Views, html  # noqa: E402
 
-# What a browser may load: this page's own, and pictures that stand in it.
-POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; form-action 'self'"
-)
 WAIT_SECONDS = 1  # for open connections when it ends
 LARGEST = "64mb"  # of a picture that is sent
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
@@ -52,7 +49,7 @@ def _labels(views: Views) -> list[Any]:
     given = views.pictures.suggestions
     return [
         gr.Textbox(
-            ", ".join(given.labels),
+            ", ".join(given.labels or views.encoder.class_names),
             label="Labels, one a line or with commas",
             lines=3,
             max_lines=12,
@@ -156,6 +153,7 @@ def _picture_tab(tab: Tab, views: Views) -> None:
                     elem_id=f"{name}_picture",
                 )
                 picture.preprocess = sent_file
+                picture.async_move_resource_to_block_cache = nothing_fetched
                 sample = gr.Button(
                     "Take one of these pictures", size="sm", elem_id=f"{name}_sample"
                 )
@@ -178,6 +176,9 @@ def _picture_tab(tab: Tab, views: Views) -> None:
 QUEUED = dict(concurrency_id="model", show_progress="minimal", api_visibility="private")
 
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def sent_file(payload: Any) -> str | None:
     """The path of a picture that was sent to the page; of no other file.
 
@@ -188,25 +189,16 @@ def sent_file(payload: Any) -> str | None:
     return path if path and path.startswith(folder + os.sep) else None
 
 
+async def nothing_fetched(path: str | None) -> str | None:
+    """In the place of what gr.Image does: it would download what a URL names."""
+    if path and "://" in path:
+        raise gr.Error("A picture is sent as a file, not named by an address.")
+    return path
+
+
 def _plain(function: Callable) -> Callable:
     """A function that gradio may inspect, whatever `function` is."""
     return lambda *arguments: function(*arguments)
-
-
-class OnlyFromHere:
-    """Tells browsers to load nothing from other machines (an ASGI middleware)."""
-
-    def __init__(self, app):
-        self.app = app
-
-    async def __call__(self, scope, receive, send):
-        async def with_policy(message):
-            if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", POLICY.encode())
-                message = message | {"headers": [*message.get("headers", ()), policy]}
-            await send(message)
-
-        await self.app(scope, receive, with_policy)
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -216,10 +208,12 @@ def reserve(host: str, port: int) -> socket.socket:
         reserved = socket.socket(place[0], socket.SOCK_STREAM)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(place[4])
-    except OSError as error:
+        reserved.listen()  # who comes early waits
+    except (OSError, UnicodeError) as error:
         raise ConfigError(
-            f"--host={host} --port={port} cannot be opened: {error.strerror}; name "
-            "another port, or --port=0 for any that is free"
+            f"--host={host} --port={port} cannot be opened: "
+            f"{getattr(error, 'strerror', None) or error}; name another port, "
+            "--port=0 for any that is free, or an address of this machine"
         ) from None
     return reserved
 
@@ -233,7 +227,8 @@ def url_of(reserved: socket.socket) -> str:
 def serve(page: gr.Blocks, reserved: socket.socket, ready: Callable[[], None]) -> None:
     """Answers until Ctrl-C or SIGTERM; `ready` is called when browsers are let in."""
     app = fastapi.FastAPI(openapi_url=None)
-    app.add_middleware(OnlyFromHere)
+    alone = reserved.getsockname()[0] in OWN_NAMES
+    app.add_middleware(OnlyFromHere, alone=alone)
     gr.mount_gradio_app(
         app,
         page,
@@ -256,11 +251,12 @@ def serve(page: gr.Blocks, reserved: socket.socket, ready: Callable[[], None]) -
     )
     server = uvicorn.Server(config)
     # uvicorn ends at either and passes it on, which is here the usual way to end.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDINGS:
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-    reserved.listen()
     ready()
     server.run(sockets=[reserved])
+    for number in ENDINGS:  # who is impatient ends an answer that takes long
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -90,7 +90,8 @@ class ShardFolder:
     def __init__(
         self, path: str | Path, layout: Layout, count: int, own: Mapping[str, Any]
     ):
-        self.path, self.layout, self.count = Path(path), layout, count
+        self.path = Path(path).expanduser()
+        self.layout, self.count = layout, count
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()

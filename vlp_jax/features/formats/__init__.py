@@ -1,6 +1,6 @@
 """The formats of feature files: name -> how a file is written and read.
 
-A module has ENDING, write(path, columns) and read(path, keys) -> columns; see
+A module has ENDING, check(), write(path, columns) and read(path, keys) -> columns; see
 columns.py for what they are.
 """
 

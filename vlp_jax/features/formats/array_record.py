@@ -5,6 +5,7 @@ integers, `name` one text (UTF-8), `captions` texts, `image_embedding` E floats,
 `text_embedding` E floats a caption, one after another.
 """
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from vlp_jax.features.columns import COUNTED, OF_COUNT, TEXTS, Columns, parts
 
 ENDING = "array_record"
 OPTIONS = "group_size:1"  # a record can be read without its neighbours
+
+
+def check() -> None:
+    """What it needs is always there."""
 
 
 def write(path: Path, columns: Columns) -> None:
@@ -29,11 +34,14 @@ def write(path: Path, columns: Columns) -> None:
             rows[key] = values[:, None] if values.ndim == 1 else values
     if "label" in rows:
         rows["label"] = [label[label >= 0] for label in rows["label"]]
-    writer = ArrayRecordWriter(str(path), OPTIONS)
-    for number in range(len(columns["index"])):
-        record = {key: _feature(values[number]) for key, values in rows.items()}
-        writer.write(serialize(record))
-    writer.close()
+    try:
+        writer = ArrayRecordWriter(str(path), OPTIONS)
+        for number in range(len(columns["index"])):
+            record = {key: _feature(values[number]) for key, values in rows.items()}
+            writer.write(serialize(record))
+        writer.close()
+    except RuntimeError as error:  # such as a full disk
+        raise OSError(errno.EIO, str(error), str(path)) from None
 
 
 def _feature(values: np.ndarray) -> np.ndarray | list[bytes]:

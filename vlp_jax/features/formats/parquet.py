@@ -24,6 +24,11 @@ def _arrow() -> Any:
     return pyarrow
 
 
+def check() -> None:
+    """ConfigError where files of this format cannot be written here."""
+    _arrow()
+
+
 def write(path: Path, columns: Columns) -> None:
     """A table with a column each, but for the counts: lists have lengths."""
     arrow, found = _arrow(), {}
