@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from vlp_jax.core import trees
@@ -107,3 +108,12 @@ def test_a_pattern_that_chooses_nothing_is_a_mistake(pattern, said):
     with pytest.raises(ConfigError) as caught:
         trees.matching(["^text", pattern], paths, "parts")
     assert said in str(caught.value)
+
+
+def test_a_digest_tells_values_and_paths_apart():
+    one = {"params": {"a": np.ones((2, 3), np.float32), "b": np.zeros(2, np.float32)}}
+    same = {"params": {"b": np.zeros(2, np.float32), "a": np.ones((2, 3), np.float32)}}
+    other = {"params": {"a": np.ones((3, 2), np.float32), "b": np.zeros(2, np.float32)}}
+    assert trees.digest(one) == trees.digest(same) != trees.digest(other)
+    moved = {"params": {"c": one["params"]["a"], "b": one["params"]["b"]}}
+    assert trees.digest(moved) != trees.digest(one) and len(trees.digest(one)) == 20

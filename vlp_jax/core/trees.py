@@ -1,10 +1,12 @@
 """Nested parameter trees addressed by path ('image/encoder/block_0/norm_1/scale')."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import suggestion
@@ -118,6 +120,16 @@ def top_names(paths: Iterable[str]) -> list[str]:
 def count(tree) -> int:
     """Number of scalars in the arrays of `tree`."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def digest(tree) -> str:
+    """Twenty hexadecimal digits (BLAKE2b), others for other paths, types or values."""
+    found = hashlib.blake2b(digest_size=10)
+    for path, leaf in sorted(flatten(tree).items()):
+        array = np.ascontiguousarray(leaf)
+        found.update(f"{path} {array.dtype} {array.shape}".encode())
+        found.update(array.reshape(-1).view(np.uint8))
+    return found.hexdigest()
 
 
 def check_same(expected, given, what: str, advice: str = "", shown: int = 3) -> None:

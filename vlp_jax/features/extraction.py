@@ -17,8 +17,7 @@ from vlp_jax import build
 from vlp_jax.core import trees
 from vlp_jax.core.errors import ConfigError, RunError, check_range
 from vlp_jax.core.lookup import lookup
-from vlp_jax.core.types import PyTree, Source
-from vlp_jax.data.fingerprint import digest
+from vlp_jax.core.types import Source
 from vlp_jax.data.shards.folder import Counts, Layout, ShardFolder, write_json
 from vlp_jax.evaluation.reading import encode_images, encode_texts
 from vlp_jax.features.columns import Columns, columns_of, form_of, keys_of
@@ -81,7 +80,7 @@ class Extraction:
         self.checkpoint = {
             "path": str(loaded.path),
             "step": loaded.step,
-            "digest": weights_digest(self.predictor.variables),
+            "digest": trees.digest(dict(self.predictor.variables)),
         }
         preprocessing = build.keywords(loaded.config.preprocessing)
         self.own = {
@@ -208,14 +207,4 @@ def _layout(form: str, count: int) -> Layout:
         shard=f"{stem}.{FORMATS[form].ENDING}",
         counts=f".{stem}.json",
         other="another checkpoint, other data or other settings",
-    )
-
-
-def weights_digest(variables: Mapping[str, PyTree]) -> str:
-    """Tells the weights of a model from others, wherever they come from."""
-    leaves = sorted(trees.flatten(dict(variables)).items())
-    return digest(
-        part
-        for path, x in leaves
-        for part in (path, str(x.dtype), x.shape, np.asarray(x).tobytes())
     )

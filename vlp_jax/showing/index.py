@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from vlp_jax.core import trees
 from vlp_jax.core.errors import BadSample, ConfigError, RunError
 from vlp_jax.core.logs import track
 from vlp_jax.core.pages import write_text
@@ -57,10 +58,7 @@ def index_name(parameters: Mapping[str, np.ndarray], *texts: str) -> str:
     for text in texts:
         data = text.encode("utf-8", "backslashreplace")
         found.update(b"%d:" % len(data) + data)
-    for path in sorted(parameters):
-        array = np.ascontiguousarray(parameters[path])
-        found.update(f"{path} {array.dtype} {array.shape}".encode())
-        found.update(array.reshape(-1).view(np.uint8))
+    found.update(trees.digest(dict(parameters)).encode())
     return found.hexdigest()
 
 
