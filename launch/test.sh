@@ -7,17 +7,20 @@ source launch/environment.sh
 
 # The tests of the demo look at it in a browser; without one they are skipped.
 install_browser() {
-    if command -v chromedriver >/dev/null || [[ $EUID -ne 0 ]] ||
-        ! command -v apt-get >/dev/null; then
+    if { command -v chromium && command -v chromedriver; } >/dev/null ||
+        [[ $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
         return
     fi
     echo "Installing chromium (a minute)"
     local -x DEBIAN_FRONTEND=noninteractive
-    local get=(timeout --foreground 300 apt-get -qq -o Acquire::Retries=0)
+    local get=(apt-get -qq -o Acquire::Retries=0)
     get+=(-o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10)
+    local packages=(install -y --no-install-recommends chromium chromium-driver)
+    # Only the network may take too long: what is there is installed to its end.
     {
-        "${get[@]}" update && "${get[@]}" install -y --no-install-recommends \
-            chromium chromium-driver
+        timeout --foreground 120 "${get[@]}" update &&
+            timeout --foreground 180 "${get[@]}" "${packages[@]}" --download-only &&
+            "${get[@]}" "${packages[@]}" --no-download
     } </dev/null &>/dev/null || echo "  not possible here; its tests will be skipped"
 }
 

@@ -50,3 +50,19 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "long" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory):
+    """The folder of a run that others start from; see tests/few_shot.py."""
+    from tests import few_shot
+
+    return few_shot.pretrain(tmp_path_factory.mktemp("pretrained"))
+
+
+@pytest.fixture(scope="session")
+def adapted(pretrained, tmp_path_factory):
+    """(folder, run, last state) of one with LoRA and learned context."""
+    from tests import few_shot
+
+    return few_shot.adapt(pretrained, tmp_path_factory.mktemp("adapted"))

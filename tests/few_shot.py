@@ -1,8 +1,19 @@
-"""The strategies of configs/transfer on a run of tiny.py: what they add to a recipe."""
+"""The strategies of configs/transfer on runs of tiny.py, and two such runs.
 
+The runs are fixtures of tests/conftest.py: `pretrained` and `adapted`.
+"""
+
+from pathlib import Path
+
+import numpy as np
 from ml_collections import ConfigDict
 
 from tests.recipes import changed, tiny
+from tests.saved_runs import saved
+from vlp_jax.core.class_prompts import fill
+from vlp_jax.data.sources.scene_words import NUMBERS
+from vlp_jax.runs import TrainingRun
+from vlp_jax.training.state import TrainState
 
 CONTEXT = "[v1] [v2] {}"
 
@@ -16,6 +27,7 @@ def labelled(checkpoint, **settings) -> ConfigDict:
         data__train__kind=None,
         labels__shots=2,
         initialise__checkpoint=str(checkpoint),
+        tokenizer__length=16,
         prompts__template="a big {}",
         objectives__contrastive__weight=0.0,
         objectives__classification__weight=1.0,
@@ -56,3 +68,39 @@ STRATEGIES = {
     "deep_vpt": dict(**PROMPTS, model__image__deep_prompts=True),
     "lora": dict(**LORA, trainable=("^adapters/lora/",)),
 }
+ADAPTED = STRATEGIES["lora"] | dict(
+    prompts__template=CONTEXT,
+    trainable=("^adapters/",),
+    learning_rate__peak=0.1,
+    lora__alpha=256.0,
+    ema_decay=0.9,
+)
+PICTURES = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3)).astype(np.uint8)
+
+
+def pretrain(workdir: Path) -> Path:
+    """A run of tiny.py that is saved, its parameters one larger than at first."""
+    run, _ = saved(workdir, 5, tiny, tokenizer__length=16)
+    run.store.close()
+    return workdir
+
+
+def adapt(checkpoint: Path, workdir: Path) -> tuple[Path, TrainingRun, TrainState]:
+    """A finished run with LoRA and learned context: its folder, and its last state."""
+    run = TrainingRun(labelled(checkpoint, **ADAPTED), workdir)
+    return workdir, run, run.finish(run.start())
+
+
+def fresh(config: ConfigDict, workdir: Path) -> TrainState:
+    """The state that a run begins with."""
+    return TrainingRun(config, workdir).start()
+
+
+def outputs(predictor) -> list[np.ndarray]:
+    """Embeddings of pictures and of prompts with learned words, and their scores."""
+    prompts = fill(CONTEXT, NUMBERS)
+    return [
+        predictor.encode_image(PICTURES),
+        predictor.encode_text(prompts),
+        predictor.classify(PICTURES, prompts),
+    ]

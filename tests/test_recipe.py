@@ -1,9 +1,8 @@
 """What recipes start from: every setting of every kind exists, and none is made up."""
 
-from collections.abc import Sequence
-
 import pytest
 
+from tests.builders_of_kinds import TABLE
 from tests.recipes import pretraining
 from vlp_jax import recipe
 from vlp_jax.core.lookup import parameters_of
@@ -48,40 +47,6 @@ def test_evaluator_settings_keep_their_types():
 def test_class_names_are_a_name_or_several():
     assert all("class_names" in recipe.source(kind) for kind in ("tfds", "imagenet"))
     assert recipe.source("image_folder").get_type("class_names") is object
-
-
-def one(given, a: int, b: float | None = None, c: bool = False, d: str = "x"):
-    """A builder of one kind; `given` is handed to it."""
-
-
-def two(a: int = 3, b: str = "", e: tuple[float, float] = (0, 1), f=None):
-    """Another kind, whose `b` is of another type."""
-
-
-def three(g: str | Sequence[str] = (), h: Sequence[int] = ()):
-    """A name or several, and what is always several."""
-
-
-TABLE = {"one": one, "two": two, "three": three}
-
-
-def test_keywords_have_the_types_that_the_command_line_parses():
-    found = recipe.block(TABLE, None)
-    types = {key: found.get_type(key) for key in found}
-    assert types == {
-        "kind": str,
-        "given": str,
-        "a": int,
-        "b": object,  # of two types
-        "c": bool,
-        "d": str,
-        "e": tuple,
-        "f": str,  # says nothing
-        "g": object,  # in the notation of Python
-        "h": tuple,
-    }
-    assert all(value is None for value in found.values())
-    assert "given" not in recipe.keywords(TABLE, hidden=("given",))
 
 
 def test_a_block_has_what_was_chosen():

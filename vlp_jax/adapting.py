@@ -164,24 +164,22 @@ def _start(
 
     ConfigError unless prompts then are, token by token, those with the words.
     """
-    start, template = config.prompts.start, config.prompts.template
+    start = config.prompts.start
     if start is None:
         return ()
-    names = class_names_of(config)
-    holes = CONTEXT.findall(fill(template, names)[0])
+    prompts = fill(config.prompts.template, class_names_of(config))
+    holes = [CONTEXT.findall(prompt) for prompt in prompts]
     tokens, mask = tokenizer([start])
     ends = _ends(tokenizer)
     ids = [int(i) for i in tokens[0][mask[0]] if i not in ends]
-    if len(ids) != len(holes):
+    if len(ids) != len(holes[0]):
         raise ConfigError(
             f"prompts.start={start!r} is {len(ids)} tokens of this tokenizer, and "
-            f"prompts.template has {len(holes)} for a class; give as many "
+            f"prompts.template has {len(holes[0])} for a class; give as many "
             f"([v1] to [v{len(ids)}])"
         )
-    found: dict[str, int] = {}
-    for prompt in fill(template, names):
-        found |= dict(zip(CONTEXT.findall(prompt), ids, strict=True))
-    _check_alike(tokenizer, fill(template, names), found, words)
+    found = {w: i for own in holes for w, i in zip(own, ids, strict=True)}
+    _check_alike(tokenizer, prompts, found, words)
     return tuple(found[word] for word in words)
 
 

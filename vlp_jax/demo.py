@@ -38,7 +38,7 @@ def main() -> None:
     from vlp_jax.showing import opening
 
     reserved = page.reserve(given.host, given.port)
-    pictures = opening.open_pictures(given.images)
+    pictures = opening.open_pictures(given.images or None)
     texts = opening.read_texts(given.texts)
     say(f"vlp_jax.demo  {given.checkpoint}", style="bold")
     options = given.batch_size, given.weights, given.tokenizer

@@ -126,13 +126,15 @@ class Feed:
         classes: the answers that are classes, for questions.
         """
         images = build.training_images(self.config, preprocessing)
-        common, more = (self.source, self.order, images), ()
+        common, more = (self.source, self.order, images), {}
         if self.stream == "questions":
-            more = tokenizer.with_length(self.chosen.answer_length), classes
+            answers = tokenizer.with_length(self.chosen.answer_length)
+            more = {"tokenize_answer": answers, "classes": classes}
             tokenizer = tokenizer.with_length(self.chosen.length or tokenizer.length)
         if self.stream in LABELLED:
-            more = (len(self.whole.class_names or self.source.class_names),)
-        return SAMPLES[self.stream](*common, tokenizer, self.seed, *more)
+            names = self.whole.class_names or self.source.class_names
+            more = {"classes": len(names)}
+        return SAMPLES[self.stream](*common, tokenizer, self.seed, **more)
 
     def batches(
         self, samples: Samples, batch_size: int, share: Share, first_step: int

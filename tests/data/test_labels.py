@@ -28,7 +28,7 @@ class Classed(Numbers):
 
 def samples(kind, source, prepare=prepare, classes=3):
     order = Order(len(source), seed=0)
-    return kind(source, order, prepare, tokenize, seed=0, classes=classes)
+    return kind(source, order, prepare, tokenize, 0, classes=classes)
 
 
 def shapes(sample: dict) -> dict:

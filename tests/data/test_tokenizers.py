@@ -70,12 +70,6 @@ def test_decode(tokenizer):
     assert tokenizer.decode(tokens) == ["a red three", "", "🦦"]
 
 
-def test_training_is_deterministic_and_iterates_once(tokenizer):
-    again = Tokenizer.train(iter(CAPTIONS), vocab_size=320, length=16)
-    np.testing.assert_array_equal(again(CAPTIONS)[0], tokenizer(CAPTIONS)[0])
-    assert again.vocab_size == tokenizer.vocab_size
-
-
 @pytest.mark.parametrize("canonicalise", ["none", "siglip"])
 def test_saved_and_loaded_is_the_same(tmp_path, canonicalise):
     first = Tokenizer.train(CAPTIONS, 300, length=12, canonicalise=canonicalise)
@@ -227,12 +221,48 @@ def test_tokenizer_without_any_special_token(tmp_path):
     assert ours("red dog")[0].tolist() == [[1, 7, 0, 0]]
 
 
+# ---- words that are learned
+
+
+def test_context_tokens_stand_for_themselves(tokenizer):
+    """One id each, whatever surrounds them; what follows is split as behind a word."""
+    known = tokenizer.with_context(["[v1]", "[v2]"])
+    first = tokenizer.vocab_size
+    assert known.vocab_size == first + 2 and known.has_context
+    assert known.ids(["[v1]", "[v2]", "[v3]"]) == [first, first + 1, None]
+    words = tokenizer("a red three")[0][0]
+    for text in ("[v1] [v2] three", "[v1][v2] three", "[v1]  [v2] three"):
+        tokens = known(text)[0][0]
+        assert tokens[1:3].tolist() == [first, first + 1]
+        assert tokens[3:].tolist() == words[3:].tolist() and tokens[0] == words[0]
+    np.testing.assert_array_equal(known(CAPTIONS)[0], tokenizer(CAPTIONS)[0])
+    assert known.is_context(known("a [v2]")[0]).sum() == 1
+    assert known.unknown_context(["[v1] [c1_0]", "[v9]"]) == ["[c1_0]", "[v9]"]
+    assert known.with_context(["[v2]", "[v1]"]) is known
+    # Without them the same text is but text.
+    assert not tokenizer.has_context and not tokenizer.is_context(words).any()
+    assert (tokenizer("[v1]")[0] < first).all()
+
+
+@pytest.mark.parametrize("canonicalise", ["none", "siglip", "clip", "open_clip"])
+def test_context_tokens_outlive_what_is_done_to_texts(tmp_path, canonicalise):
+    plain = Tokenizer.train(CAPTIONS, 320, 16, canonicalise)
+    known = plain.with_context(["[v1]"])
+    expected = known("[v1] A Red, three")[0]
+    assert expected[0, 1] == plain.vocab_size
+    bare = plain("a A Red, three")[0]
+    assert expected[0, 2:].tolist() == bare[0, 2:].tolist()
+    hostile = "\U000f0000[v1]\U000f0000 A Red, three"
+    np.testing.assert_array_equal(known(hostile)[0], expected)
+    known.save(tmp_path)
+    again = pickle.loads(pickle.dumps(Tokenizer.load(str(tmp_path), 16)))
+    np.testing.assert_array_equal(again("[v1] A Red, three")[0], expected)
+
+
 # ---- refusals
 
 
 def test_refusals(tmp_path, tokenizer):
-    with pytest.raises(ConfigError, match="vocab_size=100; expected 260"):
-        Tokenizer.train(CAPTIONS, vocab_size=100, length=16)
     with pytest.raises(ConfigError, match="length=2; expected a whole number above 2"):
         Tokenizer.train(CAPTIONS, vocab_size=300, length=2)
     with pytest.raises(ConfigError, match="did you mean 'siglip'"):

@@ -308,12 +308,32 @@ def test_files_of_the_machine_cannot_be_asked_for(again, trained):
     with urllib.request.urlopen(f"{again.url}/config", timeout=20) as answer:
         functions = json.load(answer)["dependencies"]
     similar = [x["id"] for x in functions if len(x["inputs"]) == 1][1]
-    for name in (path, "/etc/hostname", "a.svg"):
+
+    def about(name: str) -> str:
+        """The answer to a search for pictures like this file."""
         sent = {"path": name, "meta": {"_type": "gradio.FileData"}}
         request = urllib.request.Request(
             f"{again.url}/gradio_api/run/predict",
             json.dumps({"data": [sent], "fn_index": similar}).encode(),
             {"Content-Type": "application/json"},
         )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.read().decode()
+
+    assert "three.png" in about(uploaded(again.url, path))  # one that was sent can
+    for name in (path, "/etc/hostname", "a.svg", "http://example.com/a.png"):
         with pytest.raises(urllib.error.HTTPError, match="500"):
-            urllib.request.urlopen(request, timeout=20)
+            about(name)
+
+
+def uploaded(url: str, path: str) -> str:
+    """Where a file lies once it was sent to the page."""
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n'
+    body = part + b"Content-Type: image/png\r\n\r\n" + Path(path).read_bytes()
+    request = urllib.request.Request(
+        f"{url}/gradio_api/upload",
+        body + b"\r\n--x--\r\n",
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)[0]

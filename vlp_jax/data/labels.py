@@ -1,13 +1,12 @@
 """The streams `labels`, of pictures with a class, and `texts`, of texts with one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from vlp_jax.core.errors import BadSample, ConfigError
 from vlp_jax.core.logs import track
 from vlp_jax.core.types import Example, Source
-from vlp_jax.data.order import BlockOrder, MixedOrder, Order
 from vlp_jax.data.pairs import choose_caption
 from vlp_jax.data.samples import Samples
 
@@ -27,16 +26,8 @@ def check_label(example: Example, classes: int) -> None:
 class LabelledPictures(Samples):
     """Samples (samples.py) of pictures with their class, one of so many."""
 
-    def __init__(
-        self,
-        source: Source,
-        order: Order | BlockOrder | MixedOrder,
-        prepare: Callable,
-        tokenize: Callable,
-        seed: int,
-        classes: int,
-    ):
-        super().__init__(source, order, prepare, tokenize, seed)
+    def __init__(self, *common, classes: int):
+        super().__init__(*common)
         self.classes = classes
 
     def check(self, example: Example) -> None:

@@ -91,6 +91,7 @@ class Extraction:
             "format": settings.format,
             "shard_size": settings.shard_size,
             "texts": settings.texts,
+            "keys": list(self.keys),
             "step": loaded.step,
             "weights": self.checkpoint["digest"],
             **{f"preprocessing.{key}": x for key, x in preprocessing.items()},

@@ -6,6 +6,8 @@ from flax import linen as nn
 
 from vlp_jax.models.outputs import inputs_of, method_of
 
+EMBEDDED = ("class_embedding",)
+PROMPTS = ("class_tokens", "class_mask", "class_context")
 DECODER = ("start", "next_logits")
 
 # What a model that cannot do it lacks.
@@ -42,6 +44,17 @@ def class_inputs(model: nn.Module) -> dict[str, bool]:
     """What a model computes its class_logits from; {} where it has none."""
     method = method_of(model, "class_logits")
     return {} if method is None else inputs_of(method)
+
+
+def prompt_inputs(model: nn.Module) -> tuple[str, ...]:
+    """What of the prompts of classes the class_logits of pictures are computed from.
+
+    () where a head tells the classes. Prompts that depend on the picture are encoded
+    with each of them; others once.
+    """
+    if "class_embedding" not in class_inputs(model):
+        return ()
+    return PROMPTS if getattr(model, "conditional_prompts", False) else EMBEDDED
 
 
 def has(model: nn.Module, *names: str) -> bool:

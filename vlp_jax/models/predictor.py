@@ -12,15 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
-from vlp_jax.core.errors import ConfigError, check_range
+from vlp_jax.core.errors import ConfigError
 from vlp_jax.core.lookup import lookup
 from vlp_jax.core.types import PyTree
 from vlp_jax.models.abilities import (
+    EMBEDDED,
     LACKING,
     abilities,
-    class_inputs,
+    prompt_inputs,
     writes_answers,
 )
 from vlp_jax.models.attention_map import (
@@ -30,12 +31,10 @@ from vlp_jax.models.attention_map import (
     places,
     relevance,
 )
-from vlp_jax.models.outputs import inference
+from vlp_jax.models.batches import Batches
 from vlp_jax.models.pictures import Pictures, check_pairs
 from vlp_jax.models.ranking import likeliest
 from vlp_jax.models.writer import QUESTION, Writer
-from vlp_jax.parallel.mesh import batch_devices
-from vlp_jax.parallel.sharding import REPLICATED, place_batch
 
 
 class ModelPredictor:
@@ -71,32 +70,26 @@ class ModelPredictor:
         self.variables, self.mesh, self.model = variables, mesh, model
         self.prepare_image, self.tokenize = prepare_image, tokenize
         self.answers, self.class_names = tuple(answers), tuple(class_names)
-        check_range("batch_size", batch_size, 1)
-        devices = batch_devices(mesh)
-        self.batch_size = -(-batch_size // devices) * devices
-        everywhere = NamedSharding(mesh, REPLICATED)
-
-        def program(name, *arrays, then=lambda x: x):
-            run = inference(model, name)
-            return jax.jit(
-                lambda v, *rows: then(run(v, **dict(zip(arrays, rows, strict=True)))),
-                out_shardings=everywhere,
-            )
-
+        self._batches = Batches(mesh, batch_size)
+        program = partial(self._batches.program, model)
         self._image = program("image_embedding", "image")
         self._text = program("text_embedding", *QUESTION)
         self._tokens = program("image_tokens", "image")
         self._match = program("match", "image_tokens", *QUESTION, then=probability)
         self._answers = program("answer_logits", "image", *QUESTION)
-        self._by_prompts = "class_tokens" in class_inputs(model)
-        prompts = ("class_tokens", "class_mask", "class_context")
-        prompts = prompts if self._by_prompts else ()
-        self._classes = program("class_logits", "image", *prompts)
+        self._classes = program("class_logits", "image", *prompt_inputs(model))
         self._text_classes = program("class_logits", *QUESTION)
-        self._writer = Writer(model, tokenize, everywhere)
+        self._writer = Writer(model, tokenize, self._batches.places)
         self._relevance = jax.jit(
-            partial(relevance, model), static_argnums=1, out_shardings=everywhere
+            partial(relevance, model),
+            static_argnums=1,
+            out_shardings=self._batches.places,
         )
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of one call: those asked for, rounded up to what the devices divide."""
+        return self._batches.size
 
     def with_variables(self, variables: dict[str, PyTree]) -> "ModelPredictor":
         """The same compiled functions under other weights."""
@@ -146,13 +139,15 @@ class ModelPredictor:
         prompts: of each class, for a model that compares pictures with prompts.
         """
         self._check("classify")
-        given = ()
-        if self._by_prompts:
-            everywhere = NamedSharding(self.mesh, REPLICATED)
+        given: tuple[np.ndarray, ...] = ()
+        if prompt_inputs(self.model):
             self._check_context(prompts)
+        if prompt_inputs(self.model) == EMBEDDED:
+            given = (self.encode_text(prompts),)
+        elif prompt_inputs(self.model):
             tokens, mask = self.tokenize(list(prompts))
             given = tokens, mask, self.tokenize.is_context(tokens)
-            given = jax.device_put(given, everywhere)
+        given = jax.device_put(given, self._batches.places)
 
         def classes(variables, pictures):
             return self._classes(variables, pictures, *given)
@@ -279,20 +274,7 @@ class ModelPredictor:
         return self._writer.texts(self._encode(write, size, with_starts))
 
     def _encode(self, function: Callable, size: int, rows_of: Callable) -> np.ndarray:
-        """rows_of: the rows in a slice, made for a batch at a time: they are large."""
-        found = []
-        with jax.set_mesh(self.mesh):
-            for start in range(0, size, self.batch_size):
-                rows = rows_of(slice(start, start + self.batch_size))
-                n = len(rows[0])
-                fill = self.batch_size - n
-                rows = [
-                    np.pad(x, ((0, fill),) + ((0, 0),) * (x.ndim - 1)) for x in rows
-                ]
-                placed = place_batch(rows, self.mesh, whole=True)
-                out = function(self.variables, *placed)
-                found.append(np.asarray(out)[:n])
-        return np.concatenate(found)
+        return self._batches.run(function, self.variables, size, rows_of)
 
 
 def probability(logits: jax.Array) -> jax.Array:

@@ -137,30 +137,36 @@ class TwoTower(nn.Module):
             return l2_normalise(self.shared_projection(pooled))
         return l2_normalise(self.text_projection(pooled))
 
-    def class_logits(
+    def class_embedding(
         self,
-        image_embedding: Float[Array, "batch embedding"],
         class_tokens: Int[Array, "classes token"],
         class_mask: Bool[Array, "classes token"],
         class_context: Bool[Array, "classes token"] | None = None,
-    ) -> Float[Array, "batch classes"]:
-        """Float32 scores of classes by the prompts that name them.
+        image_embedding: Float[Array, "batch embedding"] | None = None,
+    ) -> Float[Array, "*batch classes embedding"]:
+        """Of the prompts that name the classes; of each picture's own if conditional.
 
-        class_context: which tokens are context, where the prompts are conditional.
+        class_context: which tokens are context, that a picture shifts.
         """
-        scale = jnp.exp(self.logit_scale)
         if not self.conditional_prompts:
-            classes = self.text_embedding(class_tokens, class_mask)
-            return scale * image_embedding @ classes.T
-        batch, classes = len(image_embedding), len(class_tokens)
+            return self.text_embedding(class_tokens, class_mask)
         shift = self.meta_net(image_embedding)[:, None, None]
-        shift = rearrange(
-            jnp.where(class_context[..., None], shift, 0), "b c ... -> (b c) ..."
-        )
-        tokens, mask = (jnp.tile(x, (batch, 1)) for x in (class_tokens, class_mask))
-        texts = l2_normalise(self.text_projection(self.text(tokens, mask, extra=shift)))
-        texts = rearrange(texts, "(b c) e -> b c e", c=classes)
-        return scale * einsum(image_embedding, texts, "b e, b c e -> b c")
+        shift = jnp.where(class_context[..., None], shift, 0)
+        shift = rearrange(shift, "b c token width -> (b c) token width")
+        rows = len(image_embedding), 1
+        tokens, mask = jnp.tile(class_tokens, rows), jnp.tile(class_mask, rows)
+        texts = self.text_projection(self.text(tokens, mask, extra=shift))
+        return rearrange(l2_normalise(texts), "(b c) e -> b c e", c=len(class_tokens))
+
+    def class_logits(
+        self,
+        image_embedding: Float[Array, "batch embedding"],
+        class_embedding: Float[Array, "*batch classes embedding"],
+    ) -> Float[Array, "batch classes"]:
+        """Float32 scores of classes by the prompts that name them."""
+        classes = "b c e" if self.conditional_prompts else "c e"
+        cosines = einsum(image_embedding, class_embedding, f"b e, {classes} -> b c")
+        return jnp.exp(self.logit_scale) * cosines
 
     def __call__(self, images, tokens, mask=None):
         """Runs everything once; this is what initialises the parameters."""

@@ -86,6 +86,9 @@ class Parts:
                 continue
             finally:
                 self.names.append(path.stem)
+        # Of a start that was killed between the two files of a part.
+        alone = {x.stem for x in self.folder.glob("*.npy")} - set(self.names)
+        self.names += sorted(alone)
         return found
 
     def add(self, rows: Mapping[Key, np.ndarray]) -> None:
