@@ -32,7 +32,9 @@ OF_COUNT = {"labels_count": "labels", "captions_count": "captions"}
 TEXTS = ("name", "captions")
 
 
-def keys_of(examples: Sequence[Example], class_names: Sequence[str], texts: bool):
+def keys_of(
+    examples: Sequence[Example], class_names: Sequence[str], texts: bool
+) -> tuple[str, ...]:
     """The columns of a source, by some of its examples and by its class names."""
     keys = ["index", "name", "image_embedding"]
     if len(class_names) or any(one.label is not None for one in examples):

@@ -18,7 +18,7 @@ class _Classifier(nn.Module):
 
     classes: int
 
-    def check_classes(self) -> None:
+    def _check_classes(self) -> None:
         if self.classes < 2:
             raise ConfigError(
                 f"a {type(self).__name__} tells classes apart, and this run has "
@@ -26,7 +26,7 @@ class _Classifier(nn.Module):
                 "--config.texts.train.kind to a source with classes"
             )
 
-    def head(self) -> Dense:
+    def _head(self) -> Dense:
         return Dense(self.classes, init_std=0.0)
 
 
@@ -38,8 +38,8 @@ class ImageClassifier(_Classifier):
     image_std: tuple[float, float, float]
 
     def setup(self):
-        self.check_classes()
-        self.class_head = self.head()
+        self._check_classes()
+        self.class_head = self._head()
 
     def class_logits(
         self, image: UInt8[Array, "batch height column 3"]
@@ -59,8 +59,8 @@ class TextClassifier(_Classifier):
     text: nn.Module
 
     def setup(self):
-        self.check_classes()
-        self.class_head = self.head()
+        self._check_classes()
+        self.class_head = self._head()
 
     def class_logits(
         self,
