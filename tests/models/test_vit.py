@@ -7,6 +7,7 @@ import pytest
 
 from tests.models.builders import SMALL
 from vlp_jax.core.errors import ConfigError
+from vlp_jax.models.stream_vit import StreamViT
 from vlp_jax.models.vit import POOLS, ViT
 
 
@@ -36,3 +37,25 @@ def test_settings_that_cannot_be(settings, message):
     model = ViT(image_size=8, patch_size=4, **(SMALL | settings))
     with pytest.raises(ConfigError, match=message):
         jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 8, 8, 3)))
+
+
+@pytest.mark.parametrize(
+    ("tower", "settings", "std"),
+    [
+        (ViT, {}, 8**-0.5),
+        (ViT, {"position_std": 1.0}, 1.0),
+        (StreamViT, {}, 0.02),
+        (StreamViT, {"position_std": 1.0}, 1.0),
+    ],
+)
+def test_the_scale_of_initial_positions(tower, settings, std):
+    """Nothing else begins otherwise."""
+
+    def begin(**settings):
+        model = tower(image_size=64, patch_size=4, **SMALL | settings)
+        params = model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
+        return params.pop("position_embedding"), params
+
+    positions, others = begin(**settings)
+    assert float(positions.std()) == pytest.approx(std, rel=0.1)
+    jax.tree.map(np.testing.assert_array_equal, others, begin()[1])

@@ -29,11 +29,13 @@ class StreamViT(ImageTower, kw_only=True):
 
     Dosovitskiy et al. 2021 (arXiv:2010.11929), with its parameter paths: a ViT without
     CLIP's changes can be what a stream starts from. By itself it is that image tower,
-    whose class token stands for the picture.
+    whose class token stands for the picture. position_std: of the initial positions, as
+    in ViT.
     """
 
     activation: str = "gelu"
     norm_epsilon: float = 1e-12
+    position_std: float = 0.02
 
     def setup(self):
         if self.patch_size < 1 or self.image_size % self.patch_size:
@@ -46,7 +48,9 @@ class StreamViT(ImageTower, kw_only=True):
         self.class_token = self.param("class_token", normal, (self.width,))
         places = (self.image_size // self.patch_size) ** 2
         self.position_embedding = self.param(
-            "position_embedding", normal, (1 + places, self.width)
+            "position_embedding",
+            nn.initializers.normal(self.position_std),
+            (1 + places, self.width),
         )
         self.encoder = Transformer(
             depth=self.depth,

@@ -31,6 +31,10 @@ class ViT(ImageTower, kw_only=True):
     layer norm before the first block. pool: 'class', 'mean' (of the patches), or
     'pooler' (tanh of a linear map of the class token, after its norm).
 
+    position_std: of the initial positions; None: width ** -0.5, as CLIP has it. Beside
+    patches of about 0.5 that is little, and a small model learns late what is to the
+    left of what (benchmarks/RESULTS.md).
+
     prompts: learned tokens beside the patches; deep_prompts: others before every block
     (visual_prompts.py).
     """
@@ -38,6 +42,7 @@ class ViT(ImageTower, kw_only=True):
     pool: str = "class"
     patch_bias: bool = False
     input_norm: bool = True
+    position_std: float | None = None
     prompts: int = 0
     deep_prompts: bool = False
 
@@ -49,8 +54,11 @@ class ViT(ImageTower, kw_only=True):
         tokens = self.embed_patches(images, use_bias=self.patch_bias)
         normal = nn.initializers.normal(self.width**-0.5)
         class_token = self.param("class_token", normal, (self.width,))
+        std = self.width**-0.5 if self.position_std is None else self.position_std
         position = self.param(
-            "position_embedding", normal, (tokens.shape[1] + 1, self.width)
+            "position_embedding",
+            nn.initializers.normal(std),
+            (tokens.shape[1] + 1, self.width),
         ).astype(tokens.dtype)
         tokens = self.drop_patches(tokens + position[1:])
         first = class_token.astype(tokens.dtype) + position[0]
