@@ -158,7 +158,7 @@ def _leave_open(words: list[str]) -> None:
             block = block[part]
         kind = type(block[key]).__name__
         block[key] = None
-        if block.get_type(key) is type(None):  # it is no placeholder
+        if block.get_type(key) is type(None):  # no setting that is left open
             raise flags.Error(f"flag --{name}=None: it needs a value, as {kind}")
 
 

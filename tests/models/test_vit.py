@@ -59,3 +59,10 @@ def test_the_scale_of_initial_positions(tower, settings, std):
     positions, others = begin(**settings)
     assert float(positions.std()) == pytest.approx(std, rel=0.1)
     jax.tree.map(np.testing.assert_array_equal, others, begin()[1])
+
+
+@pytest.mark.parametrize("tower", [ViT, StreamViT])
+def test_a_scale_of_positions_below_zero(tower):
+    model = tower(image_size=8, patch_size=4, position_std=-1.0, **SMALL)
+    with pytest.raises(ConfigError, match="model.image.position_std is -1.0; expected"):
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))

@@ -6,7 +6,7 @@ from einops import einsum, rearrange, repeat
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from vlp_jax.core.errors import ConfigError
+from vlp_jax.core.errors import ConfigError, check_range
 from vlp_jax.models.layers import Dense, LayerNorm
 from vlp_jax.models.towers import ImageTower
 from vlp_jax.models.transformer import Transformer
@@ -43,6 +43,7 @@ class StreamViT(ImageTower, kw_only=True):
                 f"image_size {self.image_size} is not a multiple of "
                 f"model.image.patch_size {self.patch_size}"
             )
+        check_range("model.image.position_std", self.position_std, 0)
         normal = nn.initializers.normal(0.02)
         self.patch_embedding = Dense(self.width, dtype=self.dtype)
         self.class_token = self.param("class_token", normal, (self.width,))

@@ -32,7 +32,7 @@ class ViT(ImageTower, kw_only=True):
     'pooler' (tanh of a linear map of the class token, after its norm).
 
     position_std: of the initial positions; None: width ** -0.5, as CLIP has it. Beside
-    patches of about 0.5 that is little, and a small model learns late what is to the
+    what patches begin as that is little, and a small model learns late what is to the
     left of what (benchmarks/RESULTS.md).
 
     prompts: learned tokens beside the patches; deep_prompts: others before every block
@@ -55,6 +55,7 @@ class ViT(ImageTower, kw_only=True):
         normal = nn.initializers.normal(self.width**-0.5)
         class_token = self.param("class_token", normal, (self.width,))
         std = self.width**-0.5 if self.position_std is None else self.position_std
+        check_range("model.image.position_std", std, 0)
         position = self.param(
             "position_embedding",
             nn.initializers.normal(std),
